@@ -1,0 +1,75 @@
+package gantry
+
+import (
+	"time"
+
+	"gantry/internal/wire/ecsapi"
+)
+
+// Resources is an amount of what container instances offer and tasks take.
+type Resources struct {
+	CPU    int64 `json:"cpu,omitzero"`    // CPU units, 1,024 to a vCPU
+	Memory int64 `json:"memory,omitzero"` // MiB
+	// Ports and UDPPorts are host ports, each taken for the whole instance.
+	Ports    []uint16 `json:"ports,omitzero"`
+	UDPPorts []uint16 `json:"udpPorts,omitzero"`
+	// GPUs are device ids.
+	GPUs []string `json:"gpus,omitzero"`
+}
+
+// An Instance is a container instance: a machine whose agent has registered.
+// Whether its agent is connected is in its Connection; what is taken on it in
+// its Reservation: three records, so that their writers never collide.
+type Instance struct {
+	ID            InstanceID  `json:"id"`
+	Cluster       ClusterName `json:"cluster"`
+	EC2InstanceID string      `json:"ec2InstanceId,omitzero"`
+	// Status is ACTIVE, DRAINING, or INACTIVE once deregistered.
+	Status     ecsapi.ContainerInstanceStatus `json:"status"`
+	LaunchType ecsapi.LaunchType              `json:"launchType"` // EC2 or EXTERNAL
+	Version    int64                          `json:"version"`
+	// Attributes are the agent's, the server's built-in ones, and custom ones.
+	Attributes []ecsapi.Attribute `json:"attributes"`
+	// Registered is what the agent offers. Its Ports are those reserved for the host.
+	Registered   Resources           `json:"registered"`
+	VersionInfo  *ecsapi.VersionInfo `json:"versionInfo,omitzero"`
+	Tags         []ecsapi.Tag        `json:"tags,omitzero"`
+	RegisteredAt time.Time           `json:"registeredAt"`
+	// Principal is the access key id that registered the instance and speaks for it.
+	Principal        string `json:"principal,omitzero"`
+	CapacityProvider string `json:"capacityProvider,omitzero"`
+}
+
+// Key is the instance's place in the store: "<cluster>/<instance id>".
+// Its Reservation and its Connection lie under the same key in their own tables.
+func (i *Instance) Key() string { return string(i.Cluster) + "/" + string(i.ID) }
+
+// A Reservation is what tasks take on one instance. Nothing but placing and
+// ending tasks writes it: two placements on one instance conflict, and a change
+// of health or connection does not.
+type Reservation struct {
+	Cluster  ClusterName `json:"cluster"`
+	Instance InstanceID  `json:"instance"`
+	Taken    Resources   `json:"taken"`
+	Tasks    int         `json:"tasks"`
+}
+
+// Key is the reservation's place in the store, the same as its instance's.
+func (r *Reservation) Key() string { return string(r.Cluster) + "/" + string(r.Instance) }
+
+// A Connection says whether an instance's agent is connected.
+type Connection struct {
+	Cluster   ClusterName `json:"cluster"`
+	Instance  InstanceID  `json:"instance"`
+	Connected bool        `json:"connected"`
+	// Epoch is the session's number: a writer with a lower one has been overtaken.
+	Epoch        int64     `json:"epoch"`
+	Since        time.Time `json:"since"`
+	AgentVersion string    `json:"agentVersion,omitzero"`
+	AgentHash    string    `json:"agentHash,omitzero"`
+	// DockerVersion names the container runtime, as the agent tells it.
+	DockerVersion string `json:"dockerVersion,omitzero"`
+}
+
+// Key is the connection's place in the store, the same as its instance's.
+func (c *Connection) Key() string { return string(c.Cluster) + "/" + string(c.Instance) }
