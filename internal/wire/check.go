@@ -60,8 +60,12 @@ func BadLength(member string, got, least, most int) *Violation {
 	return &Violation{path: member, after: fmt.Sprintf(" has %d characters; between %d and %d are allowed.", got, least, most)}
 }
 
-// BadCount reports a list or map whose number of items is outside its limits.
+// BadCount reports a list or map whose number of items is outside its limits. An empty one is reported in
+// ECS's own words: "Tasks cannot be empty."
 func BadCount(member string, got, least, most int) *Violation {
+	if got == 0 {
+		return &Violation{path: strings.ToUpper(member[:1]) + member[1:], after: " cannot be empty."}
+	}
 	return &Violation{path: member, after: fmt.Sprintf(" has %d items; between %d and %d are allowed.", got, least, most)}
 }
 

@@ -1,8 +1,9 @@
 package wire
 
 import (
-	"fmt"
+	"encoding/json"
 	"math"
+	"reflect"
 	"strconv"
 	"time"
 )
@@ -44,8 +45,23 @@ func (t *Timestamp) UnmarshalJSON(b []byte) error {
 	}
 	s, err := strconv.ParseFloat(string(b), 64)
 	if err != nil || math.Abs(s) > maxSeconds {
-		return fmt.Errorf("%.40q is not a timestamp: seconds since 1970 as a number are expected", b)
+		return &json.UnmarshalTypeError{Value: kindOf(b), Type: reflect.TypeFor[Timestamp]()}
 	}
 	t.Time = time.UnixMilli(int64(math.Round(s * 1000))).UTC()
 	return nil
+}
+
+// kindOf names a JSON value as encoding/json does in its errors.
+func kindOf(b []byte) string {
+	switch b[0] {
+	case '"':
+		return "string"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case 't', 'f':
+		return "bool"
+	}
+	return "number " + string(b)
 }

@@ -3,8 +3,10 @@
 package ecsapi
 
 import (
-	"gantry/internal/wire"
 	"slices"
+	"unicode/utf8"
+
+	"gantry/internal/wire"
 )
 
 // Check returns an InvalidParameterException for the first member that is missing or wrong.
@@ -68,6 +70,14 @@ func (in *CreateCapacityProviderInput) check() *wire.Violation {
 			return v.In("managedInstancesProvider")
 		}
 	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
+	}
 	return nil
 }
 
@@ -85,6 +95,9 @@ func (in *CreateClusterInput) check() *wire.Violation {
 			return v.In("configuration")
 		}
 	}
+	if in.DefaultCapacityProviderStrategy != nil && (len(in.DefaultCapacityProviderStrategy) < 0 || len(in.DefaultCapacityProviderStrategy) > 20) {
+		return wire.BadCount("defaultCapacityProviderStrategy", len(in.DefaultCapacityProviderStrategy), 0, 20)
+	}
 	for i := range in.DefaultCapacityProviderStrategy {
 		if v := in.DefaultCapacityProviderStrategy[i].check(); v != nil {
 			return v.InItem("defaultCapacityProviderStrategy", i)
@@ -98,6 +111,14 @@ func (in *CreateClusterInput) check() *wire.Violation {
 	for i := range in.Settings {
 		if v := in.Settings[i].check(); v != nil {
 			return v.InItem("settings", i)
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
 		}
 	}
 	return nil
@@ -123,6 +144,14 @@ func (in *CreateDaemonInput) check() *wire.Violation {
 	}
 	if in.PropagateTags != "" && !slices.Contains(in.PropagateTags.Values(), in.PropagateTags) {
 		return wire.NotAValue("propagateTags", in.PropagateTags, in.PropagateTags.Values())
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
 	}
 	return nil
 }
@@ -150,6 +179,14 @@ func (in *CreateExpressGatewayServiceInput) check() *wire.Violation {
 	if in.ScalingTarget != nil {
 		if v := in.ScalingTarget.check(); v != nil {
 			return v.In("scalingTarget")
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
 		}
 	}
 	return nil
@@ -181,6 +218,14 @@ func (in *CreateGatewayInput) check() *wire.Violation {
 	if in.PropagateTags != "" && !slices.Contains(in.PropagateTags.Values(), in.PropagateTags) {
 		return wire.NotAValue("propagateTags", in.PropagateTags, in.PropagateTags.Values())
 	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
+	}
 	return nil
 }
 
@@ -199,9 +244,17 @@ func (in *CreateServiceInput) check() *wire.Violation {
 	if in.AvailabilityZoneRebalancing != "" && !slices.Contains(in.AvailabilityZoneRebalancing.Values(), in.AvailabilityZoneRebalancing) {
 		return wire.NotAValue("availabilityZoneRebalancing", in.AvailabilityZoneRebalancing, in.AvailabilityZoneRebalancing.Values())
 	}
+	if in.CapacityProviderStrategy != nil && (len(in.CapacityProviderStrategy) < 0 || len(in.CapacityProviderStrategy) > 20) {
+		return wire.BadCount("capacityProviderStrategy", len(in.CapacityProviderStrategy), 0, 20)
+	}
 	for i := range in.CapacityProviderStrategy {
 		if v := in.CapacityProviderStrategy[i].check(); v != nil {
 			return v.InItem("capacityProviderStrategy", i)
+		}
+	}
+	if in.ClientToken != nil {
+		if n := utf8.RuneCountInString(*in.ClientToken); n < 0 || n > 36 {
+			return wire.BadLength("clientToken", n, 0, 36)
 		}
 	}
 	if in.DeploymentConfiguration != nil {
@@ -214,10 +267,16 @@ func (in *CreateServiceInput) check() *wire.Violation {
 			return v.In("deploymentController")
 		}
 	}
+	if in.DesiredCount != nil && (*in.DesiredCount < 0 || *in.DesiredCount > 2147483647) {
+		return wire.OutOfRange("desiredCount", *in.DesiredCount, 0, 2147483647)
+	}
 	for i := range in.GatewayConnectors {
 		if v := in.GatewayConnectors[i].check(); v != nil {
 			return v.InItem("gatewayConnectors", i)
 		}
+	}
+	if in.HealthCheckGracePeriodSeconds != nil && (*in.HealthCheckGracePeriodSeconds < 0 || *in.HealthCheckGracePeriodSeconds > 2147483647) {
+		return wire.OutOfRange("healthCheckGracePeriodSeconds", *in.HealthCheckGracePeriodSeconds, 0, 2147483647)
 	}
 	if in.LaunchType != "" && !slices.Contains(in.LaunchType.Values(), in.LaunchType) {
 		return wire.NotAValue("launchType", in.LaunchType, in.LaunchType.Values())
@@ -232,10 +291,16 @@ func (in *CreateServiceInput) check() *wire.Violation {
 			return v.In("networkConfiguration")
 		}
 	}
+	if in.PlacementConstraints != nil && (len(in.PlacementConstraints) < 0 || len(in.PlacementConstraints) > 10) {
+		return wire.BadCount("placementConstraints", len(in.PlacementConstraints), 0, 10)
+	}
 	for i := range in.PlacementConstraints {
 		if v := in.PlacementConstraints[i].check(); v != nil {
 			return v.InItem("placementConstraints", i)
 		}
+	}
+	if in.PlacementStrategy != nil && (len(in.PlacementStrategy) < 0 || len(in.PlacementStrategy) > 5) {
+		return wire.BadCount("placementStrategy", len(in.PlacementStrategy), 0, 5)
 	}
 	for i := range in.PlacementStrategy {
 		if v := in.PlacementStrategy[i].check(); v != nil {
@@ -251,6 +316,14 @@ func (in *CreateServiceInput) check() *wire.Violation {
 	if in.ServiceConnectConfiguration != nil {
 		if v := in.ServiceConnectConfiguration.check(); v != nil {
 			return v.In("serviceConnectConfiguration")
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
 		}
 	}
 	for i := range in.VolumeConfigurations {
@@ -284,6 +357,9 @@ func (in *CreateTaskSetInput) check() *wire.Violation {
 	if in.TaskDefinition == nil {
 		return wire.Missing("taskDefinition", "a string")
 	}
+	if in.CapacityProviderStrategy != nil && (len(in.CapacityProviderStrategy) < 0 || len(in.CapacityProviderStrategy) > 20) {
+		return wire.BadCount("capacityProviderStrategy", len(in.CapacityProviderStrategy), 0, 20)
+	}
 	for i := range in.CapacityProviderStrategy {
 		if v := in.CapacityProviderStrategy[i].check(); v != nil {
 			return v.InItem("capacityProviderStrategy", i)
@@ -300,6 +376,14 @@ func (in *CreateTaskSetInput) check() *wire.Violation {
 	if in.Scale != nil {
 		if v := in.Scale.check(); v != nil {
 			return v.In("scale")
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
 		}
 	}
 	return nil
@@ -334,6 +418,9 @@ func (in *DeleteAttributesInput) Check() error {
 func (in *DeleteAttributesInput) check() *wire.Violation {
 	if in.Attributes == nil {
 		return wire.Missing("attributes", "a list")
+	}
+	if in.Attributes != nil && (len(in.Attributes) < 1 || len(in.Attributes) > 10) {
+		return wire.BadCount("attributes", len(in.Attributes), 1, 10)
 	}
 	for i := range in.Attributes {
 		if v := in.Attributes[i].check(); v != nil {
@@ -460,6 +547,9 @@ func (in *DeleteTaskDefinitionsInput) check() *wire.Violation {
 	if in.TaskDefinitions == nil {
 		return wire.Missing("taskDefinitions", "a list")
 	}
+	if in.TaskDefinitions != nil && (len(in.TaskDefinitions) < 1 || len(in.TaskDefinitions) > 10) {
+		return wire.BadCount("taskDefinitions", len(in.TaskDefinitions), 1, 10)
+	}
 	return nil
 }
 
@@ -528,6 +618,9 @@ func (in *DescribeCapacityProvidersInput) check() *wire.Violation {
 			return wire.NotAValue("", in.Include[i], in.Include[i].Values()).InItem("include", i)
 		}
 	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 10) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 10)
+	}
 	return nil
 }
 
@@ -540,6 +633,9 @@ func (in *DescribeClustersInput) Check() error {
 }
 
 func (in *DescribeClustersInput) check() *wire.Violation {
+	if in.Clusters != nil && (len(in.Clusters) < 0 || len(in.Clusters) > 100) {
+		return wire.BadCount("clusters", len(in.Clusters), 0, 100)
+	}
 	for i := range in.Include {
 		if !slices.Contains(in.Include[i].Values(), in.Include[i]) {
 			return wire.NotAValue("", in.Include[i], in.Include[i].Values()).InItem("include", i)
@@ -559,6 +655,9 @@ func (in *DescribeContainerInstancesInput) Check() error {
 func (in *DescribeContainerInstancesInput) check() *wire.Violation {
 	if in.ContainerInstances == nil {
 		return wire.Missing("containerInstances", "a list")
+	}
+	if in.ContainerInstances != nil && (len(in.ContainerInstances) < 1 || len(in.ContainerInstances) > 100) {
+		return wire.BadCount("containerInstances", len(in.ContainerInstances), 1, 100)
 	}
 	for i := range in.Include {
 		if !slices.Contains(in.Include[i].Values(), in.Include[i]) {
@@ -595,6 +694,9 @@ func (in *DescribeDaemonDeploymentsInput) check() *wire.Violation {
 	if in.DaemonDeploymentArns == nil {
 		return wire.Missing("daemonDeploymentArns", "a list")
 	}
+	if in.DaemonDeploymentArns != nil && (len(in.DaemonDeploymentArns) < 1 || len(in.DaemonDeploymentArns) > 20) {
+		return wire.BadCount("daemonDeploymentArns", len(in.DaemonDeploymentArns), 1, 20)
+	}
 	return nil
 }
 
@@ -609,6 +711,9 @@ func (in *DescribeDaemonRevisionsInput) Check() error {
 func (in *DescribeDaemonRevisionsInput) check() *wire.Violation {
 	if in.DaemonRevisionArns == nil {
 		return wire.Missing("daemonRevisionArns", "a list")
+	}
+	if in.DaemonRevisionArns != nil && (len(in.DaemonRevisionArns) < 1 || len(in.DaemonRevisionArns) > 20) {
+		return wire.BadCount("daemonRevisionArns", len(in.DaemonRevisionArns), 1, 20)
 	}
 	return nil
 }
@@ -675,6 +780,9 @@ func (in *DescribeGatewayResourcesInput) check() *wire.Violation {
 	if in.Gateway == nil {
 		return wire.Missing("gateway", "a string")
 	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	return nil
 }
 
@@ -705,6 +813,9 @@ func (in *DescribeServiceDeploymentsInput) check() *wire.Violation {
 	if in.ServiceDeploymentArns == nil {
 		return wire.Missing("serviceDeploymentArns", "a list")
 	}
+	if in.ServiceDeploymentArns != nil && (len(in.ServiceDeploymentArns) < 1 || len(in.ServiceDeploymentArns) > 20) {
+		return wire.BadCount("serviceDeploymentArns", len(in.ServiceDeploymentArns), 1, 20)
+	}
 	return nil
 }
 
@@ -720,6 +831,9 @@ func (in *DescribeServiceRevisionsInput) check() *wire.Violation {
 	if in.ServiceRevisionArns == nil {
 		return wire.Missing("serviceRevisionArns", "a list")
 	}
+	if in.ServiceRevisionArns != nil && (len(in.ServiceRevisionArns) < 1 || len(in.ServiceRevisionArns) > 20) {
+		return wire.BadCount("serviceRevisionArns", len(in.ServiceRevisionArns), 1, 20)
+	}
 	return nil
 }
 
@@ -734,6 +848,9 @@ func (in *DescribeServicesInput) Check() error {
 func (in *DescribeServicesInput) check() *wire.Violation {
 	if in.Services == nil {
 		return wire.Missing("services", "a list")
+	}
+	if in.Services != nil && (len(in.Services) < 1 || len(in.Services) > 10) {
+		return wire.BadCount("services", len(in.Services), 1, 10)
 	}
 	for i := range in.Include {
 		if !slices.Contains(in.Include[i].Values(), in.Include[i]) {
@@ -798,6 +915,9 @@ func (in *DescribeTasksInput) check() *wire.Violation {
 	if in.Tasks == nil {
 		return wire.Missing("tasks", "a list")
 	}
+	if in.Tasks != nil && (len(in.Tasks) < 1 || len(in.Tasks) > 100) {
+		return wire.BadCount("tasks", len(in.Tasks), 1, 100)
+	}
 	for i := range in.Include {
 		if !slices.Contains(in.Include[i].Values(), in.Include[i]) {
 			return wire.NotAValue("", in.Include[i], in.Include[i].Values()).InItem("include", i)
@@ -857,6 +977,9 @@ func (in *GetTaskProtectionInput) check() *wire.Violation {
 	if in.Cluster == nil {
 		return wire.Missing("cluster", "a string")
 	}
+	if in.Tasks != nil && (len(in.Tasks) < 0 || len(in.Tasks) > 100) {
+		return wire.BadCount("tasks", len(in.Tasks), 0, 100)
+	}
 	return nil
 }
 
@@ -869,6 +992,9 @@ func (in *ListAccountSettingsInput) Check() error {
 }
 
 func (in *ListAccountSettingsInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 10) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 10)
+	}
 	if in.Name != "" && !slices.Contains(in.Name.Values(), in.Name) {
 		return wire.NotAValue("name", in.Name, in.Name.Values())
 	}
@@ -890,6 +1016,24 @@ func (in *ListAttributesInput) check() *wire.Violation {
 	if in.TargetType != "" && !slices.Contains(in.TargetType.Values(), in.TargetType) {
 		return wire.NotAValue("targetType", in.TargetType, in.TargetType.Values())
 	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
+	return nil
+}
+
+// Check returns an InvalidParameterException for the first member that is missing or wrong.
+func (in *ListClustersInput) Check() error {
+	if v := in.check(); v != nil {
+		return NewInvalidParameterException(v.Message())
+	}
+	return nil
+}
+
+func (in *ListClustersInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	return nil
 }
 
@@ -902,6 +1046,9 @@ func (in *ListContainerInstancesInput) Check() error {
 }
 
 func (in *ListContainerInstancesInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	if in.Status != "" && !slices.Contains(in.Status.Values(), in.Status) {
 		return wire.NotAValue("status", in.Status, in.Status.Values())
 	}
@@ -920,6 +1067,9 @@ func (in *ListDaemonDeploymentsInput) check() *wire.Violation {
 	if in.DaemonArn == nil {
 		return wire.Missing("daemonArn", "a string")
 	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	for i := range in.Status {
 		if !slices.Contains(in.Status[i].Values(), in.Status[i]) {
 			return wire.NotAValue("", in.Status[i], in.Status[i].Values()).InItem("status", i)
@@ -937,6 +1087,9 @@ func (in *ListDaemonTaskDefinitionsInput) Check() error {
 }
 
 func (in *ListDaemonTaskDefinitionsInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	if in.Revision != "" && !slices.Contains(in.Revision.Values(), in.Revision) {
 		return wire.NotAValue("revision", in.Revision, in.Revision.Values())
 	}
@@ -950,6 +1103,21 @@ func (in *ListDaemonTaskDefinitionsInput) check() *wire.Violation {
 }
 
 // Check returns an InvalidParameterException for the first member that is missing or wrong.
+func (in *ListDaemonsInput) Check() error {
+	if v := in.check(); v != nil {
+		return NewInvalidParameterException(v.Message())
+	}
+	return nil
+}
+
+func (in *ListDaemonsInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
+	return nil
+}
+
+// Check returns an InvalidParameterException for the first member that is missing or wrong.
 func (in *ListGatewayClusterAssociationsInput) Check() error {
 	if v := in.check(); v != nil {
 		return NewInvalidParameterException(v.Message())
@@ -958,6 +1126,9 @@ func (in *ListGatewayClusterAssociationsInput) Check() error {
 }
 
 func (in *ListGatewayClusterAssociationsInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	for i := range in.Status {
 		if !slices.Contains(in.Status[i].Values(), in.Status[i]) {
 			return wire.NotAValue("", in.Status[i], in.Status[i].Values()).InItem("status", i)
@@ -975,6 +1146,9 @@ func (in *ListGatewayRoutesInput) Check() error {
 }
 
 func (in *ListGatewayRoutesInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	for i := range in.Status {
 		if !slices.Contains(in.Status[i].Values(), in.Status[i]) {
 			return wire.NotAValue("", in.Status[i], in.Status[i].Values()).InItem("status", i)
@@ -992,6 +1166,9 @@ func (in *ListGatewaysInput) Check() error {
 }
 
 func (in *ListGatewaysInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	for i := range in.Status {
 		if !slices.Contains(in.Status[i].Values(), in.Status[i]) {
 			return wire.NotAValue("", in.Status[i], in.Status[i].Values()).InItem("status", i)
@@ -1011,6 +1188,9 @@ func (in *ListServiceDeploymentsInput) Check() error {
 func (in *ListServiceDeploymentsInput) check() *wire.Violation {
 	if in.Service == nil {
 		return wire.Missing("service", "a string")
+	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
 	}
 	for i := range in.Status {
 		if !slices.Contains(in.Status[i].Values(), in.Status[i]) {
@@ -1032,6 +1212,9 @@ func (in *ListServicesInput) check() *wire.Violation {
 	if in.LaunchType != "" && !slices.Contains(in.LaunchType.Values(), in.LaunchType) {
 		return wire.NotAValue("launchType", in.LaunchType, in.LaunchType.Values())
 	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	if in.ResourceManagementType != "" && !slices.Contains(in.ResourceManagementType.Values(), in.ResourceManagementType) {
 		return wire.NotAValue("resourceManagementType", in.ResourceManagementType, in.ResourceManagementType.Values())
 	}
@@ -1052,6 +1235,9 @@ func (in *ListServicesByNamespaceInput) Check() error {
 func (in *ListServicesByNamespaceInput) check() *wire.Violation {
 	if in.Namespace == nil {
 		return wire.Missing("namespace", "a string")
+	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
 	}
 	return nil
 }
@@ -1080,6 +1266,9 @@ func (in *ListTaskDefinitionFamiliesInput) Check() error {
 }
 
 func (in *ListTaskDefinitionFamiliesInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	if in.Status != "" && !slices.Contains(in.Status.Values(), in.Status) {
 		return wire.NotAValue("status", in.Status, in.Status.Values())
 	}
@@ -1095,6 +1284,9 @@ func (in *ListTaskDefinitionsInput) Check() error {
 }
 
 func (in *ListTaskDefinitionsInput) check() *wire.Violation {
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
+	}
 	if in.Sort != "" && !slices.Contains(in.Sort.Values(), in.Sort) {
 		return wire.NotAValue("sort", in.Sort, in.Sort.Values())
 	}
@@ -1118,6 +1310,9 @@ func (in *ListTasksInput) check() *wire.Violation {
 	}
 	if in.LaunchType != "" && !slices.Contains(in.LaunchType.Values(), in.LaunchType) {
 		return wire.NotAValue("launchType", in.LaunchType, in.LaunchType.Values())
+	}
+	if in.MaxResults != nil && (*in.MaxResults < 1 || *in.MaxResults > 100) {
+		return wire.OutOfRange("maxResults", *in.MaxResults, 1, 100)
 	}
 	return nil
 }
@@ -1176,6 +1371,9 @@ func (in *PutAttributesInput) check() *wire.Violation {
 	if in.Attributes == nil {
 		return wire.Missing("attributes", "a list")
 	}
+	if in.Attributes != nil && (len(in.Attributes) < 1 || len(in.Attributes) > 10) {
+		return wire.BadCount("attributes", len(in.Attributes), 1, 10)
+	}
 	for i := range in.Attributes {
 		if v := in.Attributes[i].check(); v != nil {
 			return v.InItem("attributes", i)
@@ -1202,6 +1400,9 @@ func (in *PutClusterCapacityProvidersInput) check() *wire.Violation {
 	if in.DefaultCapacityProviderStrategy == nil {
 		return wire.Missing("defaultCapacityProviderStrategy", "a list")
 	}
+	if in.DefaultCapacityProviderStrategy != nil && (len(in.DefaultCapacityProviderStrategy) < 0 || len(in.DefaultCapacityProviderStrategy) > 20) {
+		return wire.BadCount("defaultCapacityProviderStrategy", len(in.DefaultCapacityProviderStrategy), 0, 20)
+	}
 	for i := range in.DefaultCapacityProviderStrategy {
 		if v := in.DefaultCapacityProviderStrategy[i].check(); v != nil {
 			return v.InItem("defaultCapacityProviderStrategy", i)
@@ -1227,6 +1428,14 @@ func (in *RegisterContainerInstanceInput) check() *wire.Violation {
 	for i := range in.PlatformDevices {
 		if v := in.PlatformDevices[i].check(); v != nil {
 			return v.InItem("platformDevices", i)
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
 		}
 	}
 	return nil
@@ -1257,6 +1466,14 @@ func (in *RegisterDaemonTaskDefinitionInput) check() *wire.Violation {
 	}
 	if in.PidMode != "" && !slices.Contains(in.PidMode.Values(), in.PidMode) {
 		return wire.NotAValue("pidMode", in.PidMode, in.PidMode.Values())
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
 	}
 	for i := range in.Volumes {
 		if v := in.Volumes[i].check(); v != nil {
@@ -1305,6 +1522,9 @@ func (in *RegisterTaskDefinitionInput) check() *wire.Violation {
 	if in.PidMode != "" && !slices.Contains(in.PidMode.Values(), in.PidMode) {
 		return wire.NotAValue("pidMode", in.PidMode, in.PidMode.Values())
 	}
+	if in.PlacementConstraints != nil && (len(in.PlacementConstraints) < 0 || len(in.PlacementConstraints) > 10) {
+		return wire.BadCount("placementConstraints", len(in.PlacementConstraints), 0, 10)
+	}
 	for i := range in.PlacementConstraints {
 		if v := in.PlacementConstraints[i].check(); v != nil {
 			return v.InItem("placementConstraints", i)
@@ -1323,6 +1543,14 @@ func (in *RegisterTaskDefinitionInput) check() *wire.Violation {
 	if in.RuntimePlatform != nil {
 		if v := in.RuntimePlatform.check(); v != nil {
 			return v.In("runtimePlatform")
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
 		}
 	}
 	for i := range in.Volumes {
@@ -1345,9 +1573,25 @@ func (in *RunTaskInput) check() *wire.Violation {
 	if in.TaskDefinition == nil {
 		return wire.Missing("taskDefinition", "a string")
 	}
+	if in.CapacityProviderStrategy != nil && (len(in.CapacityProviderStrategy) < 0 || len(in.CapacityProviderStrategy) > 20) {
+		return wire.BadCount("capacityProviderStrategy", len(in.CapacityProviderStrategy), 0, 20)
+	}
 	for i := range in.CapacityProviderStrategy {
 		if v := in.CapacityProviderStrategy[i].check(); v != nil {
 			return v.InItem("capacityProviderStrategy", i)
+		}
+	}
+	if in.ClientToken != nil {
+		if n := utf8.RuneCountInString(*in.ClientToken); n < 0 || n > 64 {
+			return wire.BadLength("clientToken", n, 0, 64)
+		}
+	}
+	if in.Count != nil && (*in.Count < 1 || *in.Count > 10) {
+		return wire.OutOfRange("count", *in.Count, 1, 10)
+	}
+	if in.Group != nil {
+		if n := utf8.RuneCountInString(*in.Group); n < 0 || n > 255 {
+			return wire.BadLength("group", n, 0, 255)
 		}
 	}
 	if in.LaunchType != "" && !slices.Contains(in.LaunchType.Values(), in.LaunchType) {
@@ -1363,10 +1607,16 @@ func (in *RunTaskInput) check() *wire.Violation {
 			return v.In("overrides")
 		}
 	}
+	if in.PlacementConstraints != nil && (len(in.PlacementConstraints) < 0 || len(in.PlacementConstraints) > 10) {
+		return wire.BadCount("placementConstraints", len(in.PlacementConstraints), 0, 10)
+	}
 	for i := range in.PlacementConstraints {
 		if v := in.PlacementConstraints[i].check(); v != nil {
 			return v.InItem("placementConstraints", i)
 		}
+	}
+	if in.PlacementStrategy != nil && (len(in.PlacementStrategy) < 0 || len(in.PlacementStrategy) > 5) {
+		return wire.BadCount("placementStrategy", len(in.PlacementStrategy), 0, 5)
 	}
 	for i := range in.PlacementStrategy {
 		if v := in.PlacementStrategy[i].check(); v != nil {
@@ -1375,6 +1625,19 @@ func (in *RunTaskInput) check() *wire.Violation {
 	}
 	if in.PropagateTags != "" && !slices.Contains(in.PropagateTags.Values(), in.PropagateTags) {
 		return wire.NotAValue("propagateTags", in.PropagateTags, in.PropagateTags.Values())
+	}
+	if in.StartedBy != nil {
+		if n := utf8.RuneCountInString(*in.StartedBy); n < 0 || n > 128 {
+			return wire.BadLength("startedBy", n, 0, 128)
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
 	}
 	for i := range in.VolumeConfigurations {
 		if v := in.VolumeConfigurations[i].check(); v != nil {
@@ -1399,6 +1662,14 @@ func (in *StartTaskInput) check() *wire.Violation {
 	if in.TaskDefinition == nil {
 		return wire.Missing("taskDefinition", "a string")
 	}
+	if in.ContainerInstances != nil && (len(in.ContainerInstances) < 1 || len(in.ContainerInstances) > 10) {
+		return wire.BadCount("containerInstances", len(in.ContainerInstances), 1, 10)
+	}
+	if in.Group != nil {
+		if n := utf8.RuneCountInString(*in.Group); n < 0 || n > 255 {
+			return wire.BadLength("group", n, 0, 255)
+		}
+	}
 	if in.NetworkConfiguration != nil {
 		if v := in.NetworkConfiguration.check(); v != nil {
 			return v.In("networkConfiguration")
@@ -1411,6 +1682,19 @@ func (in *StartTaskInput) check() *wire.Violation {
 	}
 	if in.PropagateTags != "" && !slices.Contains(in.PropagateTags.Values(), in.PropagateTags) {
 		return wire.NotAValue("propagateTags", in.PropagateTags, in.PropagateTags.Values())
+	}
+	if in.StartedBy != nil {
+		if n := utf8.RuneCountInString(*in.StartedBy); n < 0 || n > 36 {
+			return wire.BadLength("startedBy", n, 0, 36)
+		}
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
 	}
 	for i := range in.VolumeConfigurations {
 		if v := in.VolumeConfigurations[i].check(); v != nil {
@@ -1531,6 +1815,14 @@ func (in *TagResourceInput) check() *wire.Violation {
 	}
 	if in.Tags == nil {
 		return wire.Missing("tags", "a list")
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
 	}
 	return nil
 }
@@ -1661,6 +1953,9 @@ func (in *UpdateContainerInstancesStateInput) check() *wire.Violation {
 	if in.Status == "" {
 		return wire.Missing("status", "one of "+wire.Join(ContainerInstanceStatus("").Values()))
 	}
+	if in.ContainerInstances != nil && (len(in.ContainerInstances) < 1 || len(in.ContainerInstances) > 10) {
+		return wire.BadCount("containerInstances", len(in.ContainerInstances), 1, 10)
+	}
 	if in.Status != "" && !slices.Contains(in.Status.Values(), in.Status) {
 		return wire.NotAValue("status", in.Status, in.Status.Values())
 	}
@@ -1757,6 +2052,9 @@ func (in *UpdateServiceInput) check() *wire.Violation {
 	if in.AvailabilityZoneRebalancing != "" && !slices.Contains(in.AvailabilityZoneRebalancing.Values(), in.AvailabilityZoneRebalancing) {
 		return wire.NotAValue("availabilityZoneRebalancing", in.AvailabilityZoneRebalancing, in.AvailabilityZoneRebalancing.Values())
 	}
+	if in.CapacityProviderStrategy != nil && (len(in.CapacityProviderStrategy) < 0 || len(in.CapacityProviderStrategy) > 20) {
+		return wire.BadCount("capacityProviderStrategy", len(in.CapacityProviderStrategy), 0, 20)
+	}
 	for i := range in.CapacityProviderStrategy {
 		if v := in.CapacityProviderStrategy[i].check(); v != nil {
 			return v.InItem("capacityProviderStrategy", i)
@@ -1772,10 +2070,16 @@ func (in *UpdateServiceInput) check() *wire.Violation {
 			return v.In("deploymentController")
 		}
 	}
+	if in.DesiredCount != nil && (*in.DesiredCount < 0 || *in.DesiredCount > 2147483647) {
+		return wire.OutOfRange("desiredCount", *in.DesiredCount, 0, 2147483647)
+	}
 	for i := range in.GatewayConnectors {
 		if v := in.GatewayConnectors[i].check(); v != nil {
 			return v.InItem("gatewayConnectors", i)
 		}
+	}
+	if in.HealthCheckGracePeriodSeconds != nil && (*in.HealthCheckGracePeriodSeconds < 0 || *in.HealthCheckGracePeriodSeconds > 2147483647) {
+		return wire.OutOfRange("healthCheckGracePeriodSeconds", *in.HealthCheckGracePeriodSeconds, 0, 2147483647)
 	}
 	if in.Monitoring != nil {
 		if v := in.Monitoring.check(); v != nil {
@@ -1787,10 +2091,16 @@ func (in *UpdateServiceInput) check() *wire.Violation {
 			return v.In("networkConfiguration")
 		}
 	}
+	if in.PlacementConstraints != nil && (len(in.PlacementConstraints) < 0 || len(in.PlacementConstraints) > 10) {
+		return wire.BadCount("placementConstraints", len(in.PlacementConstraints), 0, 10)
+	}
 	for i := range in.PlacementConstraints {
 		if v := in.PlacementConstraints[i].check(); v != nil {
 			return v.InItem("placementConstraints", i)
 		}
+	}
+	if in.PlacementStrategy != nil && (len(in.PlacementStrategy) < 0 || len(in.PlacementStrategy) > 5) {
+		return wire.BadCount("placementStrategy", len(in.PlacementStrategy), 0, 5)
 	}
 	for i := range in.PlacementStrategy {
 		if v := in.PlacementStrategy[i].check(); v != nil {
@@ -1856,6 +2166,9 @@ func (in *UpdateTaskProtectionInput) check() *wire.Violation {
 	}
 	if in.Tasks == nil {
 		return wire.Missing("tasks", "a list")
+	}
+	if in.Tasks != nil && (len(in.Tasks) < 1 || len(in.Tasks) > 10) {
+		return wire.BadCount("tasks", len(in.Tasks), 1, 10)
 	}
 	return nil
 }
@@ -1953,8 +2266,14 @@ func (in *AwsVpcConfiguration) check() *wire.Violation {
 	if in.Subnets == nil {
 		return wire.Missing("subnets", "a list")
 	}
+	if in.Subnets != nil && (len(in.Subnets) < 1 || len(in.Subnets) > 16) {
+		return wire.BadCount("subnets", len(in.Subnets), 1, 16)
+	}
 	if in.AssignPublicIp != "" && !slices.Contains(in.AssignPublicIp.Values(), in.AssignPublicIp) {
 		return wire.NotAValue("assignPublicIp", in.AssignPublicIp, in.AssignPublicIp.Values())
+	}
+	if in.SecurityGroups != nil && (len(in.SecurityGroups) < 0 || len(in.SecurityGroups) > 5) {
+		return wire.BadCount("securityGroups", len(in.SecurityGroups), 0, 5)
 	}
 	return nil
 }
@@ -1962,6 +2281,12 @@ func (in *AwsVpcConfiguration) check() *wire.Violation {
 func (in *CapacityProviderStrategyItem) check() *wire.Violation {
 	if in.CapacityProvider == nil {
 		return wire.Missing("capacityProvider", "a string")
+	}
+	if in.Base != nil && (*in.Base < 0 || *in.Base > 100000) {
+		return wire.OutOfRange("base", *in.Base, 0, 100000)
+	}
+	if in.Weight != nil && (*in.Weight < 0 || *in.Weight > 1000) {
+		return wire.OutOfRange("weight", *in.Weight, 0, 1000)
 	}
 	return nil
 }
@@ -2001,6 +2326,9 @@ func (in *ContainerDefinition) check() *wire.Violation {
 		if v := in.DependsOn[i].check(); v != nil {
 			return v.InItem("dependsOn", i)
 		}
+	}
+	if in.EnvironmentFiles != nil && (len(in.EnvironmentFiles) < 0 || len(in.EnvironmentFiles) > 10) {
+		return wire.BadCount("environmentFiles", len(in.EnvironmentFiles), 0, 10)
 	}
 	for i := range in.EnvironmentFiles {
 		if v := in.EnvironmentFiles[i].check(); v != nil {
@@ -2341,6 +2669,14 @@ func (in *EBSTagSpecification) check() *wire.Violation {
 	}
 	if in.PropagateTags != "" && !slices.Contains(in.PropagateTags.Values(), in.PropagateTags) {
 		return wire.NotAValue("propagateTags", in.PropagateTags, in.PropagateTags.Values())
+	}
+	if in.Tags != nil && (len(in.Tags) < 0 || len(in.Tags) > 50) {
+		return wire.BadCount("tags", len(in.Tags), 0, 50)
+	}
+	for i := range in.Tags {
+		if v := in.Tags[i].check(); v != nil {
+			return v.InItem("tags", i)
+		}
 	}
 	return nil
 }
@@ -2786,8 +3122,20 @@ func (in *ManagedAgentStateChange) check() *wire.Violation {
 }
 
 func (in *ManagedScaling) check() *wire.Violation {
+	if in.InstanceWarmupPeriod != nil && (*in.InstanceWarmupPeriod < 0 || *in.InstanceWarmupPeriod > 10000) {
+		return wire.OutOfRange("instanceWarmupPeriod", *in.InstanceWarmupPeriod, 0, 10000)
+	}
+	if in.MaximumScalingStepSize != nil && (*in.MaximumScalingStepSize < 1 || *in.MaximumScalingStepSize > 10000) {
+		return wire.OutOfRange("maximumScalingStepSize", *in.MaximumScalingStepSize, 1, 10000)
+	}
+	if in.MinimumScalingStepSize != nil && (*in.MinimumScalingStepSize < 1 || *in.MinimumScalingStepSize > 10000) {
+		return wire.OutOfRange("minimumScalingStepSize", *in.MinimumScalingStepSize, 1, 10000)
+	}
 	if in.Status != "" && !slices.Contains(in.Status.Values(), in.Status) {
 		return wire.NotAValue("status", in.Status, in.Status.Values())
+	}
+	if in.TargetCapacity != nil && (*in.TargetCapacity < 1 || *in.TargetCapacity > 100) {
+		return wire.OutOfRange("targetCapacity", *in.TargetCapacity, 1, 100)
 	}
 	return nil
 }
@@ -2842,6 +3190,11 @@ func (in *NvidiaMpsAllocation) check() *wire.Violation {
 }
 
 func (in *PlacementConstraint) check() *wire.Violation {
+	if in.Expression != nil {
+		if n := utf8.RuneCountInString(*in.Expression); n < 0 || n > 2000 {
+			return wire.BadLength("expression", n, 0, 2000)
+		}
+	}
 	if in.Type != "" && !slices.Contains(in.Type.Values(), in.Type) {
 		return wire.NotAValue("type", in.Type, in.Type.Values())
 	}
@@ -2871,6 +3224,17 @@ func (in *PlatformDevice) check() *wire.Violation {
 func (in *PortMapping) check() *wire.Violation {
 	if in.AppProtocol != "" && !slices.Contains(in.AppProtocol.Values(), in.AppProtocol) {
 		return wire.NotAValue("appProtocol", in.AppProtocol, in.AppProtocol.Values())
+	}
+	if in.ContainerPort != nil && (*in.ContainerPort < 0 || *in.ContainerPort > 65535) {
+		return wire.OutOfRange("containerPort", *in.ContainerPort, 0, 65535)
+	}
+	if in.HostPort != nil && (*in.HostPort < 0 || *in.HostPort > 65535) {
+		return wire.OutOfRange("hostPort", *in.HostPort, 0, 65535)
+	}
+	if in.Name != nil {
+		if n := utf8.RuneCountInString(*in.Name); n < 1 || n > 64 {
+			return wire.BadLength("name", n, 1, 64)
+		}
 	}
 	if in.Protocol != "" && !slices.Contains(in.Protocol.Values(), in.Protocol) {
 		return wire.NotAValue("protocol", in.Protocol, in.Protocol.Values())
@@ -3108,7 +3472,26 @@ func (in *SharingStrategy) check() *wire.Violation {
 	return nil
 }
 
+func (in *Tag) check() *wire.Violation {
+	if in.Key != nil {
+		if n := utf8.RuneCountInString(*in.Key); n < 1 || n > 128 {
+			return wire.BadLength("key", n, 1, 128)
+		}
+	}
+	if in.Value != nil {
+		if n := utf8.RuneCountInString(*in.Value); n < 0 || n > 256 {
+			return wire.BadLength("value", n, 0, 256)
+		}
+	}
+	return nil
+}
+
 func (in *TaskDefinitionPlacementConstraint) check() *wire.Violation {
+	if in.Expression != nil {
+		if n := utf8.RuneCountInString(*in.Expression); n < 0 || n > 2000 {
+			return wire.BadLength("expression", n, 0, 2000)
+		}
+	}
 	if in.Type != "" && !slices.Contains(in.Type.Values(), in.Type) {
 		return wire.NotAValue("type", in.Type, in.Type.Values())
 	}

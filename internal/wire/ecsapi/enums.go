@@ -2,8 +2,6 @@
 
 package ecsapi
 
-import ()
-
 // AcceleratorManufacturer is one of its Values, or empty where it is absent.
 type AcceleratorManufacturer string
 

@@ -9,6 +9,7 @@ package ecsapi
 
 import (
 	"context"
+
 	"gantry/internal/wire"
 )
 

@@ -3,6 +3,8 @@
 package ecsapi
 
 import (
+	"encoding/json"
+
 	"gantry/internal/wire"
 )
 
@@ -145,8 +147,9 @@ type DescribeClustersOutput struct {
 
 // DescribeContainerInstancesOutput is what DescribeContainerInstances answers.
 type DescribeContainerInstancesOutput struct {
-	ContainerInstances []ContainerInstance `json:"containerInstances,omitzero"`
-	Failures           []Failure           `json:"failures,omitzero"`
+	ContainerInstances        []ContainerInstance `json:"containerInstances,omitzero"`
+	EncodedContainerInstances []json.RawMessage   `json:"-"` // stands for ContainerInstances where it is set
+	Failures                  []Failure           `json:"failures,omitzero"`
 }
 
 // DescribeDaemonOutput is what DescribeDaemon answers.
@@ -206,8 +209,9 @@ type DescribeServiceRevisionsOutput struct {
 
 // DescribeServicesOutput is what DescribeServices answers.
 type DescribeServicesOutput struct {
-	Failures []Failure `json:"failures,omitzero"`
-	Services []Service `json:"services,omitzero"`
+	Failures        []Failure         `json:"failures,omitzero"`
+	Services        []Service         `json:"services,omitzero"`
+	EncodedServices []json.RawMessage `json:"-"` // stands for Services where it is set
 }
 
 // DescribeTaskDefinitionOutput is what DescribeTaskDefinition answers.
@@ -224,8 +228,9 @@ type DescribeTaskSetsOutput struct {
 
 // DescribeTasksOutput is what DescribeTasks answers.
 type DescribeTasksOutput struct {
-	Failures []Failure `json:"failures,omitzero"`
-	Tasks    []Task    `json:"tasks,omitzero"`
+	Failures     []Failure         `json:"failures,omitzero"`
+	Tasks        []Task            `json:"tasks,omitzero"`
+	EncodedTasks []json.RawMessage `json:"-"` // stands for Tasks where it is set
 }
 
 // DisassociateGatewayFromClusterOutput is what DisassociateGatewayFromCluster answers.

@@ -4,6 +4,7 @@ package ecsapi
 
 import (
 	"encoding/json"
+
 	"gantry/internal/wire"
 )
 
