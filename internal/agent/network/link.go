@@ -1,0 +1,216 @@
+package network
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// containerLink is what a container calls its interface.
+	containerLink = "eth0"
+	// defaultMTU is used where the host has no default route to take it from.
+	defaultMTU = 1500
+)
+
+// hostLink names the host's end of a container's veth pair: recognisable, and the same after a restart.
+func (c *Config) hostLink(id SandboxID) string {
+	sum := sha256.Sum256([]byte(c.ID + "/" + string(id)))
+	return "gv" + hex.EncodeToString(sum[:6])
+}
+
+// hardwareAddr derives an interface's address from its IP, so that an IP that is used again keeps it and no neighbour
+// needs to learn anew. 02 marks it as locally administered.
+func hardwareAddr(ip netip.Addr) net.HardwareAddr {
+	b := ip.As4()
+	return net.HardwareAddr{0x02, 0x67, b[0], b[1], b[2], b[3]}
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// openBridge finds or makes the bridge with its addresses. A new range is chosen if there is none yet, or if the recorded
+// one has come to overlap another network while no container (inUse) depends on it.
+func (n *Network) openBridge(ctx context.Context, inUse bool) error {
+	unlock, err := lockChoice(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if n.prefix, err = n.cfg.readRange(); err != nil {
+		return err
+	}
+	used, err := usedRanges(n.host, n.cfg.bridgeName())
+	if err != nil {
+		return err
+	}
+	if !n.prefix.IsValid() || !inUse && overlapsAny(n.prefix, used) {
+		if n.prefix, err = chooseRange(n.cfg.Pool, n.cfg.ID, used); err != nil {
+			return err
+		}
+		if err := n.cfg.writeRange(n.prefix); err != nil {
+			return err
+		}
+	}
+	n.mtu = hostMTU(n.host)
+	if n.bridge, err = ensureBridge(n.host, n.cfg.bridgeName(), n.Gateway(), n.mtu); err != nil {
+		return err
+	}
+	return n.setBridgeAddresses()
+}
+
+// setBridgeAddresses gives the bridge its two addresses, and no other.
+func (n *Network) setBridgeAddresses() error {
+	wanted := []netip.Prefix{netip.PrefixFrom(n.Gateway(), n.prefix.Bits()), netip.PrefixFrom(MetadataIP, 32)}
+	have, err := n.host.AddrList(n.bridge, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list the addresses of %s: %w", n.bridge.Name, err)
+	}
+	for _, a := range have {
+		if a.IPNet.String() != wanted[0].String() && a.IPNet.String() != wanted[1].String() {
+			if err := n.host.AddrDel(n.bridge, &a); err != nil {
+				return fmt.Errorf("remove address %s from %s: %w", a.IPNet, n.bridge.Name, err)
+			}
+		}
+	}
+	for _, p := range wanted {
+		if err := n.host.AddrAdd(n.bridge, &netlink.Addr{IPNet: ipNet(p)}); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("give %s the address %s: %w", n.bridge.Name, p, err)
+		}
+	}
+	return nil
+}
+
+// ensureBridge finds or makes the bridge and lets it forward.
+func ensureBridge(host *netlink.Handle, name string, gateway netip.Addr, mtu int) (*netlink.Bridge, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = name, mtu, hardwareAddr(gateway)
+	if err := host.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, fmt.Errorf("create bridge: %w", err)
+	}
+	link, err := host.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find bridge: %w", err)
+	}
+	bridge, ok := link.(*netlink.Bridge)
+	if !ok {
+		return nil, fmt.Errorf("an interface of that name exists and is a %s, not a bridge", link.Type())
+	}
+	for _, s := range []struct{ path, value string }{
+		// Containers reach the outside.
+		{"ipv4/ip_forward", "1"},
+		// A host port answers on 127.0.0.1 too. The table keeps containers from the host's own loopback.
+		{"ipv4/conf/" + name + "/route_localnet", "1"},
+		// A container that calls a neighbour by host port goes in and out by the bridge; it needs no advice about that.
+		{"ipv4/conf/" + name + "/send_redirects", "0"},
+	} {
+		if err := os.WriteFile("/proc/sys/net/"+s.path, []byte(s.value), 0); err != nil {
+			return nil, err
+		}
+	}
+	disableIPv6(name)
+	if err := host.LinkSetUp(bridge); err != nil {
+		return nil, fmt.Errorf("bring bridge up: %w", err)
+	}
+	return bridge, nil
+}
+
+// disableIPv6 saves an interface of the host the work of announcing addresses nobody asks for. Where the kernel has no
+// IPv6 there is nothing to do, and where it cannot be disabled nothing depends on it.
+func disableIPv6(link string) {
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", []byte("1"), 0)
+}
+
+// hostMTU is the largest packet that leaves by the host's default route: containers should not send larger ones.
+func hostMTU(host *netlink.Handle) int {
+	routes, err := host.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return defaultMTU
+	}
+	for _, r := range routes {
+		if r.Dst != nil && !r.Dst.IP.IsUnspecified() {
+			continue
+		}
+		if link, err := host.LinkByIndex(r.LinkIndex); err == nil && link.Attrs().MTU > 0 {
+			return link.Attrs().MTU
+		}
+	}
+	return defaultMTU
+}
+
+// plug connects the namespace at path, in which inside acts, to the bridge.
+func (n *Network) plug(id SandboxID, path string, inside *netlink.Handle, ip netip.Addr) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.MasterIndex = n.cfg.hostLink(id), n.mtu, n.bridge.Index
+	veth := netlink.NewVeth(attrs)
+	veth.PeerName, veth.PeerHardwareAddr, veth.PeerMTU = containerLink, hardwareAddr(ip), uint32(n.mtu)
+	veth.PeerNamespace = netlink.NsFd(ns.Fd())
+	if err := n.host.LinkAdd(veth); err != nil {
+		return fmt.Errorf("create veth: %w", err)
+	}
+	disableIPv6(attrs.Name)
+	if err := n.host.LinkSetUp(veth); err != nil {
+		return fmt.Errorf("bring %s up: %w", attrs.Name, err)
+	}
+	// A container that calls its own host port is sent back by the bridge port it came from.
+	if err := n.host.LinkSetHairpin(veth, true); err != nil {
+		return fmt.Errorf("let %s send back: %w", attrs.Name, err)
+	}
+	peer, err := inside.LinkByName(containerLink)
+	if err != nil {
+		return fmt.Errorf("find %s inside: %w", containerLink, err)
+	}
+	if err := inside.AddrAdd(peer, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(ip, n.prefix.Bits()))}); err != nil {
+		return fmt.Errorf("give %s the address %s: %w", containerLink, ip, err)
+	}
+	if err := inside.LinkSetUp(peer); err != nil {
+		return fmt.Errorf("bring %s up: %w", containerLink, err)
+	}
+	route := &netlink.Route{LinkIndex: peer.Attrs().Index, Gw: n.Gateway().AsSlice()}
+	if err := inside.RouteAdd(route); err != nil {
+		return fmt.Errorf("add default route: %w", err)
+	}
+	return nil
+}
+
+// removeLink deletes an interface of the host, if it is there.
+func removeLink(host *netlink.Handle, name string) error {
+	link, err := host.LinkByName(name)
+	if err == nil {
+		err = host.LinkDel(link)
+	}
+	var missing netlink.LinkNotFoundError
+	if err == nil || errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return fmt.Errorf("delete interface %s: %w", name, err)
+}
+
+// removeBridgePorts deletes the interfaces on a bridge that keep does not want.
+func removeBridgePorts(host *netlink.Handle, bridge int, keep func(name string) bool) error {
+	links, err := host.LinkList()
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" && !keep(l.Attrs().Name) {
+			errs = append(errs, removeLink(host, l.Attrs().Name))
+		}
+	}
+	return errors.Join(errs...)
+}
