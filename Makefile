@@ -13,7 +13,7 @@ bin/gantry: .FORCE build/.runtime
 
 build/.runtime: .FORCE
 	@build/setup.sh build
-	@$(GO) -C build/runtime run .
+	@$(GO) run ./build/runtime
 
 build/samples/.packed: $(shell find samples -name '*.go')
 	@mkdir -p build/cache
