@@ -57,7 +57,7 @@ func OutOfRange[N int32 | int64 | float64](member string, got, least, most N) *V
 
 // BadLength reports a string whose number of characters is outside its limits.
 func BadLength(member string, got, least, most int) *Violation {
-	return &Violation{path: member, after: fmt.Sprintf(" has %d characters; between %d and %d are allowed.", got, least, most)}
+	return &Violation{path: member, after: fmt.Sprintf(" has %d characters; %s allowed.", got, bounds(least, most))}
 }
 
 // BadCount reports a list or map whose number of items is outside its limits. An empty one is reported in
@@ -66,7 +66,14 @@ func BadCount(member string, got, least, most int) *Violation {
 	if got == 0 {
 		return &Violation{path: strings.ToUpper(member[:1]) + member[1:], after: " cannot be empty."}
 	}
-	return &Violation{path: member, after: fmt.Sprintf(" has %d items; between %d and %d are allowed.", got, least, most)}
+	return &Violation{path: member, after: fmt.Sprintf(" has %d items; %s allowed.", got, bounds(least, most))}
+}
+
+func bounds(least, most int) string {
+	if least == 0 {
+		return fmt.Sprintf("at most %d are", most)
+	}
+	return fmt.Sprintf("%d to %d are", least, most)
 }
 
 // Join lists enumerated values with commas.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -30,7 +32,7 @@ func DecodeJSON(body []byte, into any) error {
 	}
 	err := json.Unmarshal(body, into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("%s: expected %s, got %s", wrong.Field, expected(wrong.Type), got(wrong.Value))
+		return fmt.Errorf("%s: expected %s, got %s", pathOf(wrong, body), expected(wrong.Type), got(wrong.Value))
 	}
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("the body is not JSON: %w at byte %d", syntax, syntax.Offset)
@@ -63,6 +65,56 @@ func tooDeep(body []byte) bool {
 	return false
 }
 
+// pathOf says where a value of the wrong type is: containerDefinitions[1].portMappings[0].containerPort. What
+// encoding/json says lacks the indexes, so the body is walked once more, up to the value.
+func pathOf(wrong *json.UnmarshalTypeError, body []byte) string {
+	type level struct {
+		step  string // the member or index that is being read
+		index int    // of the next item of a list; -1 in an object
+		name  bool   // the next token is a member's name
+	}
+	var levels []level
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	for dec.InputOffset() < wrong.Offset {
+		token, err := dec.Token()
+		if err != nil {
+			break
+		}
+		if token == json.Delim('}') || token == json.Delim(']') {
+			levels = levels[:len(levels)-1]
+			continue
+		}
+		if n := len(levels); n > 0 {
+			top := &levels[n-1]
+			switch {
+			case top.index >= 0:
+				top.step = "[" + strconv.Itoa(top.index) + "]"
+				top.index++
+			case top.name:
+				top.step, top.name = "."+token.(string), false
+				continue
+			default:
+				top.name = true
+			}
+		}
+		if dec.InputOffset() >= wrong.Offset {
+			var path strings.Builder
+			for _, l := range levels {
+				path.WriteString(l.step)
+			}
+			return Shorten(strings.TrimPrefix(path.String(), "."))
+		}
+		switch token {
+		case json.Delim('{'):
+			levels = append(levels, level{index: -1, name: true})
+		case json.Delim('['):
+			levels = append(levels, level{})
+		}
+	}
+	return Shorten(wrong.Field)
+}
+
 // expected names the JSON that a Go type is read from.
 func expected(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
@@ -76,7 +128,7 @@ func expected(t reflect.Type) string {
 	}
 	switch t.Kind() {
 	case reflect.Int32:
-		return fmt.Sprintf("a whole number between %d and %d", math.MinInt32, math.MaxInt32)
+		return fmt.Sprintf("a whole number up to %d", math.MaxInt32)
 	case reflect.Int64:
 		return "a whole number"
 	case reflect.Float64:

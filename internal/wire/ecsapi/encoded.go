@@ -45,4 +45,6 @@ func (out *DescribeTasksOutput) MarshalJSON() ([]byte, error) { return out.Appen
 func (out *DescribeServicesOutput) MarshalJSON() ([]byte, error) { return out.AppendJSON(nil) }
 
 // MarshalJSON is AppendJSON for those who do not know of it, so that no encoder loses the encoded items.
-func (out *DescribeContainerInstancesOutput) MarshalJSON() ([]byte, error) { return out.AppendJSON(nil) }
+func (out *DescribeContainerInstancesOutput) MarshalJSON() ([]byte, error) {
+	return out.AppendJSON(nil)
+}
