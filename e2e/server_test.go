@@ -1,0 +1,231 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Bounds on waiting: generous, since these machines are slow and shared; a test
+// never waits for a time, only for a state until one of these.
+const (
+	readyWithin = 60 * time.Second
+	stopWithin  = 90 * time.Second
+	stateWithin = 90 * time.Second
+)
+
+// A server is a running `gantry up` and how to reach it.
+type server struct {
+	dir string
+	cmd *exec.Cmd
+	out *output
+	env []string // what `gantry env` prints
+}
+
+func repository() string {
+	dir, err := filepath.Abs("..")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}
+
+func program() string { return filepath.Join(repository(), "bin", "gantry") }
+
+func sampleTar(name string) string {
+	return filepath.Join(repository(), "build", "samples", name+".tar")
+}
+
+// shared is the server that tests use which need none of their own.
+var shared struct {
+	once sync.Once
+	s    *server
+	err  error
+}
+
+// gantry returns the shared server with all samples loaded, starting it at first use.
+func gantry(t *testing.T) *server {
+	t.Helper()
+	shared.once.Do(func() {
+		dir, err := os.MkdirTemp("", "gantry-e2e")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		if shared.s, shared.err = up(dir); shared.err != nil {
+			return
+		}
+		for _, sample := range []string{"web", "worker", "crasher", "burner", "eater"} {
+			if _, shared.err = shared.s.gantry("image", "load", sampleTar(sample)); shared.err != nil {
+				return
+			}
+		}
+	})
+	if shared.err != nil {
+		t.Fatalf("start gantry: %v", shared.err)
+	}
+	return shared.s
+}
+
+func stopShared() error {
+	if shared.s == nil {
+		return nil
+	}
+	err := shared.s.down()
+	return errors.Join(err, os.RemoveAll(shared.s.dir))
+}
+
+// own starts a server that belongs to one test, and takes it down with it.
+func own(t *testing.T, flags ...string) *server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gantry-e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := up(dir, flags...)
+	if err != nil {
+		t.Fatalf("start gantry: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.down(); err != nil {
+			t.Errorf("gantry down: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("output of gantry up:\n%s", s.out.String())
+		}
+		os.RemoveAll(dir)
+	})
+	return s
+}
+
+// up starts gantry on a free port and waits until it is ready.
+func up(dir string, flags ...string) (*server, error) {
+	s := &server{dir: dir}
+	if err := s.start(flags...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) start(flags ...string) error {
+	s.out = new(output)
+	s.cmd = exec.Command(program(), append([]string{"up", "--data-dir", s.dir, "--listen", "127.0.0.1:0"}, flags...)...)
+	s.cmd.Env = clean()
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.cmd.Wait() }()
+	deadline := time.After(readyWithin)
+	for !strings.Contains(s.out.String(), "ready") {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("gantry up ended: %v\n%s", err, s.out)
+		case <-deadline:
+			return fmt.Errorf("gantry up is not ready after %s\n%s", readyWithin, s.out)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	s.env = clean()
+	lines, err := s.gantry("env")
+	if err != nil {
+		return err
+	}
+	for scan := bufio.NewScanner(strings.NewReader(lines)); scan.Scan(); {
+		name, value, ok := strings.Cut(strings.TrimPrefix(scan.Text(), "export "), "=")
+		if ok {
+			s.env = append(s.env, name+"="+strings.Trim(value, `"'`))
+		}
+	}
+	return nil
+}
+
+// kill ends gantry as a power cut would: containers go on.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_, _ = s.cmd.Process.Wait()
+}
+
+// terminate asks gantry to stop and leaves tasks running.
+func (s *server) terminate() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return s.wait(stopWithin)
+}
+
+// wait is for the process to be gone. (cmd.Wait runs in start's goroutine.)
+func (s *server) wait(within time.Duration) error {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if s.cmd.Process.Signal(syscall.Signal(0)) != nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("gantry still runs after %s", within)
+}
+
+// down stops gantry and its tasks, also when gantry is dead.
+func (s *server) down() error {
+	out, err := s.gantry("down")
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return s.wait(stopWithin)
+}
+
+// gantry runs a gantry command against this server.
+func (s *server) gantry(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(), append(args, "--data-dir", s.dir)...)
+	cmd.Env = clean()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("gantry %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// clean is this process's environment without any AWS or Terraform setting.
+func clean() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "AWS_") && !strings.HasPrefix(e, "TF_") && !strings.HasPrefix(e, "GANTRY_") {
+			env = append(env, e)
+		}
+	}
+	return append(env, "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true")
+}
+
+// output collects what a process prints; it is read while the process runs.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+var _ io.Writer = (*output)(nil)
