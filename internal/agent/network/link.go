@@ -200,17 +200,17 @@ func removeLink(host *netlink.Handle, name string) error {
 	return fmt.Errorf("delete interface %s: %w", name, err)
 }
 
-// removeBridgePorts deletes the interfaces on a bridge that keep does not want.
-func removeBridgePorts(host *netlink.Handle, bridge int, keep func(name string) bool) error {
+// bridgePorts names the veth interfaces on a bridge.
+func bridgePorts(host *netlink.Handle, bridge int) ([]string, error) {
 	links, err := host.LinkList()
 	if err != nil {
-		return fmt.Errorf("list interfaces: %w", err)
+		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
-	var errs []error
+	var names []string
 	for _, l := range links {
-		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" && !keep(l.Attrs().Name) {
-			errs = append(errs, removeLink(host, l.Attrs().Name))
+		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" {
+			names = append(names, l.Attrs().Name)
 		}
 	}
-	return errors.Join(errs...)
+	return names, nil
 }

@@ -194,7 +194,7 @@ func host(a net.Addr) string {
 }
 
 // patience is how long a call waits before it counts as unanswered; refused is quicker.
-const patience = time.Second
+const patience = 3 * time.Second
 
 // call asks an address and tells what it answered, or "no answer".
 func call(protocol Protocol, address string) string {
@@ -226,4 +226,12 @@ func callFromOutside(t testing.TB, protocol Protocol, address string) (answer st
 	t.Helper()
 	inHandle(t, outsideNamespace, func() { answer = call(protocol, address) })
 	return answer
+}
+
+func deadline() time.Time { return time.Now().Add(patience) }
+
+// settle lets go of what finished goroutines and the garbage collector still hold: threads and their descriptors.
+func settle(t *testing.T) {
+	t.Helper()
+	runtime.GC()
 }

@@ -185,32 +185,55 @@ func (n *Network) open(ctx context.Context) (err error) {
 		}
 		n.attached[id] = a
 	}
-	if err := n.table.rebuild(n.attached); err != nil {
+	if err := n.table.load(n.attached); err != nil {
 		return err
 	}
-	if err := allowForwarding(n.cfg.bridgeName()); err != nil {
-		n.log.Warn("another firewall on this host may drop container traffic", "err", err)
-	}
+	n.openForwarding()
 	return n.removeStrays()
 }
 
-// removeStrays deletes what carries this gantry's identity and belongs to no attached container.
+// openForwarding asks other firewalls on the host to let containers through. Most hosts have none, and where one cannot
+// be asked it may still be willing: so that alone stops nothing.
+func (n *Network) openForwarding() {
+	if err := allowForwarding(n.cfg.bridgeName()); err != nil {
+		n.log.Warn("another firewall on this host may drop container traffic", "err", err)
+	}
+}
+
+// removeStrays deletes what carries this gantry's identity and belongs to no container that is attached or being worked
+// on. Everything is listed before it is asked about, so that what an Attach makes meanwhile is not among it.
 func (n *Network) removeStrays() error {
+	ports, err := bridgePorts(n.host, n.bridge.Index)
+	errs := []error{err}
+	known := n.knownLinks()
+	for _, name := range ports {
+		if !known[name] {
+			errs = append(errs, removeLink(n.host, name))
+		}
+	}
+	errs = append(errs, n.cfg.removeRecords(n.known), n.cfg.removePins(n.known))
+	return errors.Join(errs...)
+}
+
+func (n *Network) known(id SandboxID) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	known := func(id SandboxID) bool {
-		_, ok := n.attached[id]
-		return ok || n.busy[id]
-	}
+	_, ok := n.attached[id]
+	return ok || n.busy[id]
+}
+
+// knownLinks is the names of the host's ends of all containers that are known.
+func (n *Network) knownLinks() map[string]bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	links := map[string]bool{}
-	for _, id := range slices.Concat(slices.Collect(maps.Keys(n.attached)), slices.Collect(maps.Keys(n.busy))) {
+	for id := range n.attached {
 		links[n.cfg.hostLink(id)] = true
 	}
-	return errors.Join(
-		n.cfg.removeRecords(known),
-		n.cfg.removePins(known),
-		removeBridgePorts(n.host, n.bridge.Index, func(name string) bool { return links[name] }),
-	)
+	for id := range n.busy {
+		links[n.cfg.hostLink(id)] = true
+	}
+	return links
 }
 
 // Gateway is the bridge's address: what containers in bridge mode know the instance by.
@@ -229,7 +252,7 @@ func (n *Network) MetadataAddress() netip.AddrPort {
 }
 
 // Reconcile makes the host agree with alive, the containers whose network is still wanted: everything else of this
-// gantry is removed, and the port map is put back if something else on the host flushed it. Containers that are being
+// gantry is removed, and rules are put back if something else on the host flushed them. Containers that are being
 // attached meanwhile are left alone.
 func (n *Network) Reconcile(ctx context.Context, alive []SandboxID) error {
 	wanted := map[SandboxID]bool{}
@@ -242,11 +265,8 @@ func (n *Network) Reconcile(ctx context.Context, alive []SandboxID) error {
 			errs = append(errs, n.Detach(ctx, id))
 		}
 	}
-	n.background.Wait()
-	n.mu.Lock()
-	errs = append(errs, n.table.rebuild(n.attached))
-	n.mu.Unlock()
-	errs = append(errs, n.removeStrays())
+	n.openForwarding()
+	errs = append(errs, n.table.rebuild(), n.removeStrays())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("reconcile container network: %w", err)
 	}

@@ -35,7 +35,11 @@ func remove(ctx context.Context, cfg Config) error {
 		disallowForwarding(cfg.bridgeName()),
 	}
 	if bridge, err := host.LinkByName(cfg.bridgeName()); err == nil {
-		errs = append(errs, removeBridgePorts(host, bridge.Attrs().Index, func(string) bool { return false }))
+		ports, err := bridgePorts(host, bridge.Attrs().Index)
+		errs = append(errs, err)
+		for _, name := range ports {
+			errs = append(errs, removeLink(host, name))
+		}
 	}
 	errs = append(errs,
 		removeLink(host, cfg.bridgeName()),

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// A SandboxID names whatever has a network namespace of its own: in bridge mode and mode none that is a container.
+// A SandboxID names whatever has a network namespace of its own: in bridge mode and mode none that is a container. An id
+// is used once; the next container of the same name has another.
 type SandboxID string
 
 // check refuses ids that would not do as the name of a file.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 
@@ -20,17 +21,18 @@ const (
 )
 
 // A table is one gantry's nftables table: what its rules say is in rules.go, and here is how the map of host ports in it
-// is kept. Whoever uses it holds the truth (the attachments); the kernel's copy can be made anew at any time.
+// is kept. The truth is here; the kernel's copy is made anew whenever it turns out that another program flushed it.
 type table struct {
 	name     string // also the bridge's
 	prefix   netip.Prefix
 	metadata uint16
 
-	mu sync.Mutex // one transaction at a time; waits for the kernel only
+	mu     sync.Mutex               // held through a transaction, so that the kernel sees them in order
+	mapped map[SandboxID]Attachment // guarded by mu
 }
 
 func newTable(name string, prefix netip.Prefix, metadata uint16) *table {
-	return &table{name: name, prefix: prefix, metadata: metadata}
+	return &table{name: name, prefix: prefix, metadata: metadata, mapped: map[SandboxID]Attachment{}}
 }
 
 func openNftables() (*nftables.Conn, error) {
@@ -55,10 +57,22 @@ func (t *table) portMap(kt *nftables.Table) *nftables.Set {
 	}
 }
 
-// rebuild replaces the whole table with one that has the attachments' ports, in one step: no packet sees it half made.
-func (t *table) rebuild(attached map[SandboxID]Attachment) error {
+// load makes the table with the ports of what is attached already.
+func (t *table) load(attached map[SandboxID]Attachment) error {
+	t.mu.Lock()
+	maps.Copy(t.mapped, attached)
+	t.mu.Unlock()
+	return t.rebuild()
+}
+
+// rebuild replaces the whole table in one step: no packet sees it half made.
+func (t *table) rebuild() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.rebuildLocked()
+}
+
+func (t *table) rebuildLocked() error {
 	conn, err := openNftables()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
@@ -70,7 +84,7 @@ func (t *table) rebuild(attached map[SandboxID]Attachment) error {
 	if err := conn.AddSet(ports, nil); err != nil {
 		return fmt.Errorf("make port map: %w", err)
 	}
-	for _, a := range attached {
+	for _, a := range t.mapped {
 		if err := inChunks(elements(a), func(e []nftables.SetElement) error { return conn.SetAddElements(ports, e) }); err != nil {
 			return fmt.Errorf("map the ports of container %s: %w", a.ID, err)
 		}
@@ -82,22 +96,34 @@ func (t *table) rebuild(attached map[SandboxID]Attachment) error {
 	return nil
 }
 
-// add maps the attachment's ports. If another program has flushed the table meanwhile it fails; Reconcile restores it.
+// add maps the attachment's ports.
 func (t *table) add(a Attachment) error {
-	return t.change(a, (*nftables.Conn).SetAddElements)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mapped[a.ID] = a
+	err := t.change(a, (*nftables.Conn).SetAddElements)
+	if errors.Is(err, unix.ENOENT) {
+		err = t.rebuildLocked()
+	}
+	if err != nil {
+		delete(t.mapped, a.ID)
+	}
+	return err
 }
 
-// remove takes the attachment's ports out of the map. A table that is not there has none.
+// remove takes the attachment's ports out of the map.
 func (t *table) remove(a Attachment) error {
-	if err := t.change(a, (*nftables.Conn).SetDeleteElements); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.mapped, a.ID)
+	err := t.change(a, (*nftables.Conn).SetDeleteElements)
+	if errors.Is(err, unix.ENOENT) {
+		err = t.rebuildLocked()
 	}
-	return nil
+	return err
 }
 
 func (t *table) change(a Attachment, how func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	conn, err := openNftables()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
