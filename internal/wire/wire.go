@@ -29,7 +29,7 @@ type Checker interface {
 }
 
 // NewOperation describes an operation that call carries out; a nil call means that it is not offered yet.
-// The input is checked before it reaches call.
+// The input is checked before it reaches call; a call that returns neither output nor error answers an empty output.
 func NewOperation[In, Out any](name string, call func(context.Context, *In) (*Out, error)) Operation {
 	op := Operation{Name: name, NewInput: func() any { return new(In) }}
 	if call == nil {
@@ -44,6 +44,9 @@ func NewOperation[In, Out any](name string, call func(context.Context, *In) (*Ou
 		out, err := call(ctx, in.(*In))
 		if err != nil {
 			return nil, err
+		}
+		if out == nil {
+			out = new(Out)
 		}
 		return out, nil
 	}

@@ -40,7 +40,7 @@ type Service struct {
 	maxBody    int64
 }
 
-// Config says what a Service answers and how.
+// Config says what a Service answers and how. All of it has to be set, but for MaxBody.
 type Config struct {
 	Title  string           // the service's name in messages: "Amazon ECS"
 	Target string           // what X-Amz-Target has in front of the dot: "AmazonEC2ContainerServiceV20141113"

@@ -51,14 +51,16 @@ func main() {
 	}
 }
 
+// run writes the packages of every service below root, the root of gantry's source tree or an empty folder.
 func run(root string) error {
+	dir := filepath.Join(root, "internal", "wire")
 	for _, from := range sources {
 		svc, err := read(from)
 		if err != nil {
-			return err
+			return fmt.Errorf("read the model of %s: %w", from.Title, err)
 		}
-		if err := write(svc, filepath.Join(root, "internal", "wire", from.Package)); err != nil {
-			return err
+		if err := write(svc, filepath.Join(dir, from.Package), filepath.Join(dir, "gen")); err != nil {
+			return fmt.Errorf("write %s: %w", from.Package, err)
 		}
 		fmt.Printf("%s: %d operations, %d structures, %d enumerations, %d errors\n", from.Package, len(svc.Operations), len(svc.Structs), len(svc.Enums), len(svc.Errors))
 	}

@@ -30,11 +30,10 @@ const required = "This member is required."
 
 // readSource parses the module of an SDK service.
 func readSource(module string) (*source, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	dir, err := dirOf(module)
 	if err != nil {
-		return nil, fmt.Errorf("locate %s: %w", module, err)
+		return nil, err
 	}
-	dir := strings.TrimSpace(string(out))
 	src := &source{structs: map[string][]sourceField{}, enums: map[string]Enum{}}
 	for _, pattern := range []string{"api_op_*.go", "types/types.go", "types/errors.go", "types/enums.go"} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -50,6 +49,15 @@ func readSource(module string) (*source, error) {
 		}
 	}
 	return src, nil
+}
+
+// dirOf returns where the module cache has a module.
+func dirOf(module string) (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("locate %s: %w", module, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // add takes in the declarations of one file.

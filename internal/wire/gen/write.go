@@ -50,17 +50,19 @@ func (f *file) save(dir string) error {
 	return os.WriteFile(filepath.Join(dir, f.name), bytes.Replace(src, []byte("import ()\n\n"), nil, 1), 0o644)
 }
 
-// write writes the package of a service.
-func write(svc *Service, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+// write writes the package of a service, and into testDir what the tests against the published goldens need of it.
+func write(svc *Service, dir, testDir string) error {
+	for _, d := range []string{dir, testDir} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
 	}
 	for _, f := range []*file{inputs(svc), outputs(svc), types(svc), enums(svc), exceptions(svc), operations(svc), checks(svc)} {
 		if err := f.save(dir); err != nil {
 			return err
 		}
 	}
-	return nil
+	return constructors(svc).save(testDir)
 }
 
 func inputs(svc *Service) *file {
@@ -215,5 +217,19 @@ func operations(svc *Service) *file {
 		f.p("wire.NewOperation(%q, o.%s),", op.Name, op.Name)
 	}
 	f.p("}\n}")
+	return f
+}
+
+// constructors lists the exceptions' constructors by name, for the test that compares them with the published errors:
+// a program has no way to look them up.
+func constructors(svc *Service) *file {
+	pkg := svc.Source.Package
+	f := &file{pkg: "main", name: pkg + "_constructors_test.go", imports: []string{"gantry/internal/wire/" + pkg}}
+	f.p("// %sConstructors makes each exception of %s from its message and its other members.", pkg, svc.Source.Title)
+	f.p("var %sConstructors = map[string]any{", pkg)
+	for _, e := range svc.Errors {
+		f.p("%q: %s.New%s,", e.Name, pkg, e.Name)
+	}
+	f.p("}")
 	return f
 }
