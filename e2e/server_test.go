@@ -155,7 +155,7 @@ func (s *server) start(flags ...string) error {
 // kill ends gantry as a power cut would: containers go on.
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
-	_, _ = s.cmd.Process.Wait()
+	_ = s.wait(stopWithin)
 }
 
 // terminate asks gantry to stop and leaves tasks running.
