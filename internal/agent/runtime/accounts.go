@@ -1,0 +1,166 @@
+package runtime
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// accounts are the users and groups that an image knows.
+type accounts struct {
+	users  []account
+	groups []group
+}
+
+type account struct {
+	name     string
+	uid, gid uint32
+	home     string
+}
+
+type group struct {
+	name    string
+	gid     uint32
+	members []string
+}
+
+// accounts reads an image's /etc/passwd and /etc/group, once per image and
+// process: it needs the image mounted for a moment.
+func (r *Runtime) accounts(ctx context.Context, info *imageInfo) (*accounts, error) {
+	info.accounts.Lock()
+	defer info.accounts.Unlock()
+	if info.users != nil {
+		return info.users, nil
+	}
+	var found *accounts
+	err := r.withImage(ctx, info, func(root *os.Root) (err error) {
+		found, err = readAccounts(root)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the image's users: %w", err)
+	}
+	info.users = found
+	return found, nil
+}
+
+// withImage shows an image's files, read-only, to a function.
+func (r *Runtime) withImage(ctx context.Context, info *imageInfo, look func(root *os.Root) error) (err error) {
+	key := "look-" + newToken()
+	layers := r.client.SnapshotService(snapshotter)
+	mounts, err := layers.View(ctx, key, info.chain)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// The collector may have been faster: nothing refers to the view.
+		if gone := layers.Remove(context.WithoutCancel(ctx), key); gone != nil && !errdefs.IsNotFound(gone) {
+			err = errors.Join(err, gone)
+		}
+	}()
+	return mount.WithReadonlyTempMount(ctx, mounts, func(dir string) error {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		return look(root)
+	})
+}
+
+func readAccounts(root *os.Root) (*accounts, error) {
+	a := &accounts{}
+	err := eachLine(root, "etc/passwd", func(fields []string) {
+		if len(fields) < 6 {
+			return
+		}
+		uid, err1 := strconv.ParseUint(fields[2], 10, 32)
+		gid, err2 := strconv.ParseUint(fields[3], 10, 32)
+		if err1 == nil && err2 == nil {
+			a.users = append(a.users, account{fields[0], uint32(uid), uint32(gid), fields[5]})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, eachLine(root, "etc/group", func(fields []string) {
+		if len(fields) < 4 {
+			return
+		}
+		if gid, err := strconv.ParseUint(fields[2], 10, 32); err == nil {
+			a.groups = append(a.groups, group{fields[0], uint32(gid), strings.Split(fields[3], ",")})
+		}
+	})
+}
+
+func eachLine(root *os.Root, name string, do func(fields []string)) error {
+	f, err := root.Open(filepath.FromSlash(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // images without users are fine
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		do(strings.Split(strings.TrimSpace(lines.Text()), ":"))
+	}
+	return lines.Err()
+}
+
+// find resolves "user[:group]" by Docker's rules, and the user's home.
+func (a *accounts) find(text string) (specs.User, string, error) {
+	name, groupName, _ := strings.Cut(text, ":")
+	var u specs.User
+	home, known := "/", ""
+	number, err := strconv.ParseUint(name, 10, 31)
+	numeric := err == nil
+	if numeric {
+		u.UID = uint32(number)
+	}
+	for _, candidate := range a.users {
+		if candidate.name == name || (numeric || name == "") && candidate.uid == u.UID {
+			u.UID, u.GID, home, known = candidate.uid, candidate.gid, candidate.home, candidate.name
+			break
+		}
+	}
+	if known == "" && name != "" && !numeric {
+		return u, "", fmt.Errorf("unable to find user %s: no matching entries in passwd file", name)
+	}
+	if known == "" && u.UID == 0 {
+		home = "/root"
+	}
+	if groupName == "" {
+		for _, g := range a.groups {
+			for _, member := range g.members {
+				if member != "" && member == known && g.gid != u.GID {
+					u.AdditionalGids = append(u.AdditionalGids, g.gid)
+				}
+			}
+		}
+		return u, home, nil
+	}
+	gid, err := strconv.ParseUint(groupName, 10, 31)
+	for _, g := range a.groups {
+		if g.name == groupName {
+			u.GID = g.gid
+			return u, home, nil
+		}
+	}
+	if err != nil {
+		return u, "", fmt.Errorf("unable to find group %s: no matching entries in group file", groupName)
+	}
+	u.GID = uint32(gid)
+	return u, home, nil
+}

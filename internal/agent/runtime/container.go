@@ -1,0 +1,230 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+const (
+	runtimeName = "io.containerd.runc.v2"
+	// extension is where gantry's own record of a container lies within containerd's.
+	extension  = "gantry"
+	recordType = "gantry/container"
+)
+
+// A record is what gantry keeps of a container beyond what containerd does.
+type record struct {
+	Task       TaskID
+	Image      string
+	Digest     string
+	Labels     map[string]string `json:",omitzero"`
+	StopSignal string
+	Mounts     []Mount `json:",omitzero"`
+	Log        Log
+	// Anchor marks the holder of a task's shared namespaces.
+	Anchor bool `json:",omitzero"`
+	// CreatedAt is containerd's, not stored again.
+	CreatedAt time.Time `json:"-"`
+}
+
+// Create makes a container ready to start: its root file system, its control
+// group, its process set up and waiting. Its image must be on the host. What
+// of the Spec this host cannot honour is an error and leaves nothing behind.
+func (r *Runtime) Create(ctx context.Context, spec Spec) (Container, error) {
+	c, err := r.create(r.in(ctx), spec)
+	if err != nil {
+		return Container{}, failed(CannotCreate, err, "create container %s", spec.ID)
+	}
+	return c, nil
+}
+
+func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error) {
+	image, err := r.imageRecord(ctx, spec.Image)
+	if err != nil {
+		return Container{}, err
+	}
+	info, err := r.imageInfo(ctx, image.Target)
+	if err != nil {
+		return Container{}, fmt.Errorf("read image %s: %w", spec.Image, err)
+	}
+	undo := cleanup{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo.run())
+		}
+	}()
+	plan, err := r.blueprint(ctx, spec, info, &undo)
+	if err != nil {
+		return Container{}, err
+	}
+	oci, err := ociSpec(plan)
+	if err != nil {
+		return Container{}, err
+	}
+	kept := record{
+		Task: spec.Task, Image: spec.Image, Digest: image.Target.Digest.String(), Labels: spec.Labels,
+		StopSignal: stopSignal(spec.StopSignal, info.config.StopSignal), Mounts: spec.Mounts, Log: spec.Log,
+	}
+	if _, err := parseSignal(kept.StopSignal); err != nil {
+		return Container{}, err
+	}
+	return r.launch(ctx, launch{id: spec.ID, oci: oci, kept: kept, image: image.Name, chain: info.chain,
+		terminal: spec.Terminal, interactive: spec.Interactive}, &undo)
+}
+
+// A launch is a container on its way into containerd.
+type launch struct {
+	id   ContainerID
+	oci  *specs.Spec
+	kept record
+	// image and chain are empty for an anchor, which has no layers.
+	image, chain          string
+	terminal, interactive bool
+}
+
+// launch records the container, stacks its layers and has runc set it up.
+func (r *Runtime) launch(ctx context.Context, l launch, undo *cleanup) (Container, error) {
+	text, err := typeurl.MarshalAny(l.oci)
+	if err != nil {
+		return Container{}, err
+	}
+	own, err := json.Marshal(l.kept)
+	if err != nil {
+		return Container{}, err
+	}
+	runc, err := typeurl.MarshalAny(&options.Options{BinaryName: r.programs.runc, Root: filepath.Join(r.config.RunDir, "runc")})
+	if err != nil {
+		return Container{}, err
+	}
+	entry := containers.Container{
+		ID: string(l.id), Image: l.image, Spec: text,
+		Runtime:    containers.RuntimeInfo{Name: runtimeName, Options: runc},
+		Extensions: map[string]typeurl.Any{extension: &anypb.Any{TypeUrl: recordType, Value: own}},
+	}
+	if l.chain != "" {
+		// The record comes first: what it names is not collected.
+		entry.Snapshotter, entry.SnapshotKey = snapshotter, string(l.id)
+	}
+	entry, err = r.client.ContainerService().Create(ctx, entry)
+	if err != nil {
+		return Container{}, err
+	}
+	undo.add(func() error { return r.forget(context.WithoutCancel(ctx), entry) })
+	pid, err := r.createTask(ctx, l)
+	if err != nil {
+		return Container{}, err
+	}
+	l.kept.CreatedAt = entry.CreatedAt
+	c := l.kept.container(l.id)
+	c.State, c.PID = Created, pid
+	return c, nil
+}
+
+func (k record) container(id ContainerID) Container {
+	return Container{ID: id, Task: k.Task, Image: k.Image, Digest: k.Digest, Labels: k.Labels,
+		StopSignal: k.StopSignal, Mounts: k.Mounts, Log: k.Log, CreatedAt: k.CreatedAt, State: Lost}
+}
+
+// record reads what gantry kept of a container.
+func (r *Runtime) record(ctx context.Context, id ContainerID) (record, error) {
+	entry, err := r.client.ContainerService().Get(ctx, string(id))
+	if errdefs.IsNotFound(err) {
+		return record{}, fmt.Errorf("no such container: %w", ErrNotFound)
+	}
+	if err != nil {
+		return record{}, err
+	}
+	return readRecord(entry)
+}
+
+func readRecord(entry containers.Container) (record, error) {
+	own := entry.Extensions[extension]
+	if own == nil {
+		return record{}, errors.New("it was not made by gantry")
+	}
+	var kept record
+	if err := json.Unmarshal(own.GetValue(), &kept); err != nil {
+		return record{}, fmt.Errorf("read its record: %w", err)
+	}
+	kept.CreatedAt = entry.CreatedAt
+	return kept, nil
+}
+
+// forget removes a container's record, layer and files. The task must be gone.
+func (r *Runtime) forget(ctx context.Context, entry containers.Container) error {
+	if entry.SnapshotKey != "" {
+		err := r.client.SnapshotService(snapshotter).Remove(ctx, entry.SnapshotKey)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("remove its layer: %w", err)
+		}
+	}
+	if err := r.removeState(ContainerID(entry.ID)); err != nil {
+		return err
+	}
+	if err := r.client.ContainerService().Delete(ctx, entry.ID); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove its record: %w", err)
+	}
+	return nil
+}
+
+func stopSignal(asked, image string) string {
+	switch {
+	case asked != "":
+		return asked
+	case image != "":
+		return image
+	default:
+		return "SIGTERM"
+	}
+}
+
+// parseSignal reads "SIGTERM", "TERM" or "15", and "RTMIN+3".
+func parseSignal(text string) (syscall.Signal, error) {
+	name := strings.TrimPrefix(strings.ToUpper(text), "SIG")
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= 64 {
+		return syscall.Signal(n), nil
+	}
+	if n := unix.SignalNum("SIG" + name); n != 0 {
+		return n, nil
+	}
+	const rtmin, rtmax = 34, 64
+	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok {
+		if n, err := strconv.Atoi("0" + strings.TrimPrefix(rest, "+")); err == nil && rtmin+n <= rtmax {
+			return syscall.Signal(rtmin + n), nil
+		}
+	}
+	if rest, ok := strings.CutPrefix(name, "RTMAX"); ok {
+		if n, err := strconv.Atoi("0" + strings.TrimPrefix(rest, "-")); err == nil && rtmax-n >= rtmin {
+			return syscall.Signal(rtmax - n), nil
+		}
+	}
+	return 0, fmt.Errorf("signal %q is not known", text)
+}
+
+// A cleanup undoes, last first, what a failed operation has done.
+type cleanup struct{ steps []func() error }
+
+func (c *cleanup) add(step func() error) { c.steps = append(c.steps, step) }
+
+func (c *cleanup) run() error {
+	var problems []error
+	for i := len(c.steps) - 1; i >= 0; i-- {
+		problems = append(problems, c.steps[i]())
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,73 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+)
+
+// Load brings in every image of a tar made by "docker save", or of an OCI
+// archive, and unpacks it. An image that says no name cannot be asked for by
+// one, so an archive without names is an error. Images of the same name are
+// replaced; containers made from the old ones keep what they need.
+func (r *Runtime) Load(ctx context.Context, tar io.Reader) ([]Image, error) {
+	ctx = r.in(ctx)
+	// The lease keeps what is half there from being collected.
+	ctx, done, err := r.client.WithLease(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	defer done(ctx)
+	records, err := r.client.Import(ctx, tar,
+		containerd.WithImageRefTranslator(fullNamesOnly),
+		containerd.WithImageLabels(map[string]string{labelLoaded: "true"}))
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	if len(records) == 0 {
+		return nil, errors.New("load image: the archive names no image")
+	}
+	loaded := make([]Image, 0, len(records))
+	for _, record := range records {
+		image, err := r.settle(ctx, record)
+		if err != nil {
+			return nil, fmt.Errorf("load image %s: %w", record.Name, err)
+		}
+		loaded = append(loaded, image)
+	}
+	return loaded, nil
+}
+
+// fullNamesOnly refuses what an OCI archive calls a name and is only a tag.
+func fullNamesOnly(ref string) string {
+	if strings.ContainsAny(ref, "/:@") {
+		return ref
+	}
+	return ""
+}
+
+// settle unpacks an imported image and files it under its full name.
+func (r *Runtime) settle(ctx context.Context, record images.Image) (Image, error) {
+	named, err := normalize(record.Name)
+	if err != nil {
+		return Image{}, err
+	}
+	if err := containerd.NewImage(r.client, record).Unpack(ctx, snapshotter); err != nil {
+		return Image{}, fmt.Errorf("unpack: %w", err)
+	}
+	if short := record.Name; named.String() != short {
+		record.Name = named.String()
+		if err := r.saveImage(ctx, record); err != nil {
+			return Image{}, err
+		}
+		if err := r.client.ImageService().Delete(ctx, short); err != nil {
+			return Image{}, err
+		}
+	}
+	return r.describeImage(ctx, record)
+}

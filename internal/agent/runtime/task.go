@@ -1,0 +1,317 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	tasktypes "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// createTask starts the container's shim and has runc set the process up.
+func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error) {
+	request := &tasksapi.CreateTaskRequest{
+		ContainerID: string(l.id), Terminal: l.terminal, RuntimePath: r.programs.shim,
+		Stdout: l.kept.Log.Stdout, Stderr: l.kept.Log.Stderr,
+	}
+	if err := makeLogs(l.kept.Log); err != nil {
+		return 0, err
+	}
+	if l.terminal {
+		// Only with the scheme does the shim's terminal write to a file.
+		request.Stderr = ""
+		if request.Stdout != "" {
+			request.Stdout = "file://" + request.Stdout
+		}
+	}
+	if l.interactive {
+		if request.Stdin, err = r.makeStdin(l.id); err != nil {
+			return 0, err
+		}
+	}
+	if l.chain != "" {
+		mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, string(l.id), l.chain)
+		if err != nil {
+			return 0, fmt.Errorf("add a writable layer: %w", err)
+		}
+		for _, m := range mounts {
+			request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+		}
+	}
+	made, err := r.client.TaskService().Create(ctx, request)
+	if err != nil {
+		return 0, plain(err)
+	}
+	return int(made.Pid), nil
+}
+
+// makeLogs makes the output files, which the shim only opens.
+func makeLogs(l Log) error {
+	for _, path := range []string{l.Stdout, l.Stderr} {
+		if path == "" {
+			continue
+		}
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("output file %q is not an absolute path", path)
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeStdin makes the pipe whose writing end nobody closes: an interactive
+// container reads from it and waits, as with "docker run -i" detached.
+func (r *Runtime) makeStdin(id ContainerID) (string, error) {
+	path := filepath.Join(r.stateDir(id), "stdin")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	return path, nil
+}
+
+// Start lets a created container run. It returns once its program was
+// executed; a program that cannot be is an error, and the container is stopped.
+func (r *Runtime) Start(ctx context.Context, id ContainerID) (Container, error) {
+	ctx = r.in(ctx)
+	if _, err := r.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: string(id)}); err != nil {
+		return Container{}, failed(CannotStart, plain(err), "start container %s", id)
+	}
+	c, err := r.Inspect(ctx, id)
+	if err != nil {
+		return Container{}, failed(CannotStart, err, "start container %s", id)
+	}
+	return c, nil
+}
+
+// Kill sends a signal, "SIGTERM" or "15", to the container's first process.
+// Empty is the container's own stop signal. A container that has ended is no error.
+func (r *Runtime) Kill(ctx context.Context, id ContainerID, signal string) error {
+	ctx = r.in(ctx)
+	if signal == "" {
+		kept, err := r.record(ctx, id)
+		if err != nil {
+			return failed(CannotStop, err, "signal container %s", id)
+		}
+		signal = kept.StopSignal
+	}
+	number, err := parseSignal(signal)
+	if err != nil {
+		return failed(CannotStop, err, "signal container %s", id)
+	}
+	err = r.kill(ctx, id, number)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return failed(CannotStop, plain(err), "signal container %s with %s", id, signal)
+	}
+	return nil
+}
+
+func (r *Runtime) kill(ctx context.Context, id ContainerID, signal syscall.Signal) error {
+	_, err := r.client.TaskService().Kill(ctx, &tasksapi.KillRequest{
+		ContainerID: string(id), Signal: uint32(signal),
+		// A shared pid namespace does not end with the container's first process.
+		All: signal == unix.SIGKILL,
+	})
+	return errgrpc.ToNative(err)
+}
+
+// Wait waits until a container has ended and says how; at once if it has. It
+// may be called again, and after a restart of gantry, until Delete.
+func (r *Runtime) Wait(ctx context.Context, id ContainerID) (Exit, error) {
+	ctx = r.in(ctx)
+	kept, err := r.record(ctx, id)
+	if err != nil {
+		return Exit{}, failed(CannotInspect, err, "wait for container %s", id)
+	}
+	done, err := r.client.TaskService().Wait(ctx, &tasksapi.WaitRequest{ContainerID: string(id)})
+	if err != nil {
+		return Exit{}, failed(CannotInspect, plain(err), "wait for container %s", id)
+	}
+	return r.exit(kept.Task, id, done.ExitStatus, done.ExitedAt.AsTime())
+}
+
+// exit completes an exit code with whether memory was the reason.
+func (r *Runtime) exit(task TaskID, id ContainerID, code uint32, at time.Time) (Exit, error) {
+	e := Exit{Code: code, At: at}
+	if code != 128+uint32(unix.SIGKILL) {
+		return e, nil
+	}
+	kills, err := r.cgroups.oomKills(r.containerCgroup(task, id))
+	if err != nil {
+		return e, failed(CannotInspect, err, "find out why container %s was killed", id)
+	}
+	e.OOMKilled = kills > 0
+	return e, nil
+}
+
+// Inspect says what is known of a container.
+func (r *Runtime) Inspect(ctx context.Context, id ContainerID) (Container, error) {
+	ctx = r.in(ctx)
+	kept, err := r.record(ctx, id)
+	if err != nil {
+		return Container{}, failed(CannotInspect, err, "inspect container %s", id)
+	}
+	c, err := r.look(ctx, id, kept)
+	if err != nil {
+		return Container{}, failed(CannotInspect, err, "inspect container %s", id)
+	}
+	return c, nil
+}
+
+// List says what is known of every container, anchors left out, the oldest
+// first: what a restarted agent takes up.
+func (r *Runtime) List(ctx context.Context) ([]Container, error) {
+	ctx = r.in(ctx)
+	entries, err := r.client.ContainerService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	var list []Container
+	for _, entry := range entries {
+		kept, err := readRecord(entry)
+		if err != nil {
+			return nil, fmt.Errorf("list container %s: %w", entry.ID, err)
+		}
+		if kept.Anchor {
+			continue
+		}
+		c, err := r.look(ctx, ContainerID(entry.ID), kept)
+		if err != nil {
+			return nil, fmt.Errorf("list container %s: %w", entry.ID, err)
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// look asks the container's shim for its state.
+func (r *Runtime) look(ctx context.Context, id ContainerID, kept record) (Container, error) {
+	c := kept.container(id)
+	got, err := r.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
+	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
+		return c, nil // Lost
+	}
+	if err != nil {
+		return c, plain(err)
+	}
+	switch got.Process.Status {
+	case tasktypes.Status_CREATED:
+		c.State = Created
+	case tasktypes.Status_STOPPED:
+		exit, err := r.exit(kept.Task, id, got.Process.ExitStatus, got.Process.ExitedAt.AsTime())
+		if err != nil {
+			return c, err
+		}
+		c.State, c.Exit = Stopped, &exit
+	case tasktypes.Status_UNKNOWN:
+		return c, nil // the shim does not answer: Lost
+	default:
+		c.State, c.PID = Running, int(got.Process.Pid)
+	}
+	return c, nil
+}
+
+// Delete removes a container with its layer, its process if it still runs, and
+// its files, but not its output. Deleting one that is not there is fine.
+func (r *Runtime) Delete(ctx context.Context, id ContainerID) error {
+	ctx = r.in(ctx)
+	entry, err := r.client.ContainerService().Get(ctx, string(id))
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return failed(CannotRemove, err, "delete container %s", id)
+	}
+	if err := r.deleteTask(ctx, entry); err != nil {
+		return failed(CannotRemove, err, "delete container %s", id)
+	}
+	if err := r.forget(ctx, entry); err != nil {
+		return failed(CannotRemove, err, "delete container %s", id)
+	}
+	return nil
+}
+
+func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) error {
+	tasks, id := r.client.TaskService(), ContainerID(entry.ID)
+	_, err := tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: entry.ID})
+	if errdefs.IsFailedPrecondition(errgrpc.ToNative(err)) {
+		// It still runs.
+		if err := r.kill(ctx, id, unix.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
+			return plain(err)
+		}
+		if _, err := tasks.Wait(ctx, &tasksapi.WaitRequest{ContainerID: entry.ID}); err != nil {
+			return plain(err)
+		}
+		_, err = tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: entry.ID})
+	}
+	if err != nil && !errdefs.IsNotFound(errgrpc.ToNative(err)) {
+		return plain(err)
+	}
+	return nil
+}
+
+// DeleteAll deletes every container and anchor, for gantry down. It goes on
+// when one cannot be deleted.
+func (r *Runtime) DeleteAll(ctx context.Context) error {
+	entries, err := r.client.ContainerService().List(r.in(ctx))
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	var group errgroup.Group
+	// Each deletion executes runc twice; more at once only queue for the CPU.
+	const atOnce = 8
+	group.SetLimit(atOnce)
+	problems := make([]error, len(entries))
+	for i, entry := range entries {
+		group.Go(func() error {
+			problems[i] = r.Delete(ctx, ContainerID(entry.ID))
+			return nil
+		})
+	}
+	return errors.Join(append(problems, group.Wait())...)
+}
+
+// plain takes gRPC's wrapping, and what is the same in every message of the
+// shim and runc, off an error.
+func plain(err error) error {
+	native := errgrpc.ToNative(err)
+	if errors.Is(native, context.DeadlineExceeded) || errors.Is(native, context.Canceled) || native == nil {
+		return native
+	}
+	text := native.Error()
+	for _, noise := range []string{"failed to create task: ", "failed to start task: ", "failed to create shim task: ", "OCI runtime create failed: ", "OCI runtime start failed: ", "runc create failed: ", "runc run failed: "} {
+		text = strings.Replace(text, noise, "", 1)
+	}
+	return &plainError{text, native}
+}
+
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }
