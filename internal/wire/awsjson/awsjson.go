@@ -112,7 +112,7 @@ func (s *Service) call(r *http.Request, body []byte, id string) (out any, err er
 	}
 	in := op.NewInput()
 	if err := wire.DecodeJSON(body, in); err != nil {
-		return nil, refusal("SerializationException", "%s: %w.", name, err)
+		return nil, refusal("SerializationException", "%s: %v.", name, err)
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -133,7 +133,7 @@ func (s *Service) unreadable(err error) *wire.Error {
 		e.Status = http.StatusRequestEntityTooLarge
 		return e
 	}
-	return refusal("SerializationException", "The body could not be read: %w.", err)
+	return refusal("SerializationException", "The body could not be read: %v.", err)
 }
 
 // exception returns what the client is told of err. What is not an AWS exception is ours: it is logged, and the client
@@ -156,7 +156,7 @@ func apology(id string) string {
 
 // refusal makes an exception that belongs to the protocol and to no service's model.
 func refusal(code, format string, args ...any) *wire.Error {
-	return &wire.Error{Code: code, Message: fmt.Errorf(format, args...).Error(), Status: http.StatusBadRequest}
+	return &wire.Error{Code: code, Message: fmt.Sprintf(format, args...), Status: http.StatusBadRequest}
 }
 
 // setRequestID returns the response's request id, made up if there is none yet: a random UUID, as AWS's are.

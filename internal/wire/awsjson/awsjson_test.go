@@ -131,7 +131,9 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestNoOutputIsAnEmptyObject(t *testing.T) {
-	ops := &ecsapi.Operations{DescribeTasks: func(context.Context, *ecsapi.DescribeTasksInput) (*ecsapi.DescribeTasksOutput, error) { return nil, nil }}
+	ops := &ecsapi.Operations{DescribeTasks: func(context.Context, *ecsapi.DescribeTasksInput) (*ecsapi.DescribeTasksOutput, error) {
+		return nil, nil
+	}}
 	if got := outcome(t, serve(service(ops, &bytes.Buffer{}), request("DescribeTasks", `{"tasks":["t"]}`))); got != "200 {}" {
 		t.Errorf("got %s", got)
 	}

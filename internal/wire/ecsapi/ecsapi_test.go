@@ -154,3 +154,25 @@ func BenchmarkDecodeRegisterTaskDefinition(b *testing.B) {
 		}
 	}
 }
+
+// What was read once is written and read again without a change, so that what a user gives us comes back as it came.
+func FuzzDecodeAndEncode(f *testing.F) {
+	f.Add([]byte(`{"family":"f","containerDefinitions":[{"name":"a","dockerLabels":{"<":null},"environment":[]}],"tags":[{"key":"\ud800"}]}`))
+	f.Add([]byte(`{"family":"f","proxyConfiguration":{"properties":[null]},"ephemeralStorage":{"sizeInGiB":21},"volumes":[{}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var once, twice ecsapi.RegisterTaskDefinitionInput
+		if err := wire.DecodeJSON(body, &once); err != nil {
+			return
+		}
+		written, err := wire.AppendJSON(nil, &once)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := wire.DecodeJSON(written, &twice); err != nil {
+			t.Fatalf("%v in what we wrote: %s", err, written)
+		}
+		if diff := cmp.Diff(once, twice); diff != "" {
+			t.Errorf("%s was written as %s (-read +read again):\n%s", body, written, diff)
+		}
+	})
+}
