@@ -1,0 +1,220 @@
+package logs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// A stream is one sequence of events, as a container's output is. Its folder holds
+// stream.json and the segments.
+type stream struct {
+	dir   string
+	codec *codec
+	meta  streamMeta
+
+	mu       sync.Mutex // guards what follows; held over a write, not over a read of bodies
+	segments []*segment
+	file     *os.File // the newest segment, open for appending; nil until written to
+	next     uint64   // the number of the next event
+	lastIn   int64    // time of the newest ingestion
+	deleted  bool
+}
+
+// streamMeta is what stream.json says.
+type streamMeta struct {
+	Name    string `json:"name"`
+	Created int64  `json:"created"` // milliseconds since 1970
+}
+
+func openStream(dir string, meta streamMeta, c *codec) (*stream, error) {
+	segments, err := openSegments(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{dir: dir, codec: c, meta: meta, segments: segments, next: 1}
+	for _, seg := range segments {
+		for _, b := range seg.blocks {
+			s.next = max(s.next, b.seq+uint64(b.count))
+			s.lastIn = max(s.lastIn, b.ingested)
+		}
+	}
+	return s, nil
+}
+
+// append makes a batch durable. The events are sorted here; their Seq is set here.
+func (s *stream) append(events []Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deleted {
+		return errStreamGone
+	}
+	slices.SortStableFunc(events, func(a, b Event) int {
+		switch {
+		case a.Timestamp < b.Timestamp:
+			return -1
+		case a.Timestamp > b.Timestamp:
+			return 1
+		}
+		return 0
+	})
+	for i := range events {
+		events[i].Seq = s.next + uint64(i)
+	}
+	seg, err := s.writable()
+	if err != nil {
+		return err
+	}
+	data, b := s.codec.encode(nil, events)
+	b.offset = seg.size
+	if err := s.write(seg, data); err != nil {
+		return err
+	}
+	seg.blocks = append(seg.blocks, b)
+	seg.size += int64(len(data))
+	s.next += uint64(len(events))
+	s.lastIn = max(s.lastIn, b.ingested)
+	return nil
+}
+
+// write appends and waits for the disk. A write that went wrong half-way leaves
+// nothing that a reader or the next start would take for a block.
+func (s *stream) write(seg *segment, data []byte) error {
+	_, err := s.file.WriteAt(data, seg.size)
+	if err == nil {
+		err = datasync(s.file)
+	}
+	if err != nil {
+		_ = s.file.Truncate(seg.size)
+		return fmt.Errorf("append to %s: %w", seg.path, err)
+	}
+	return nil
+}
+
+// writable is the newest segment, or a new one where that is full.
+func (s *stream) writable() (*segment, error) {
+	number := int64(1)
+	if n := len(s.segments); n > 0 {
+		seg := s.segments[n-1]
+		if seg.size < segmentSize {
+			if s.file == nil {
+				f, err := os.OpenFile(seg.path, os.O_RDWR, 0o600)
+				if err != nil {
+					return nil, err
+				}
+				s.file = f
+			}
+			return seg, nil
+		}
+		number = seg.number + 1
+	}
+	f, err := os.OpenFile(segmentPath(s.dir, number), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(s.dir); err != nil {
+		return nil, err
+	}
+	s.closeFile()
+	s.file = f
+	seg := &segment{number: number, path: f.Name()}
+	s.segments = append(s.segments, seg)
+	return seg, nil
+}
+
+func (s *stream) closeFile() {
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
+	}
+}
+
+// A place is where a block lies.
+type place struct {
+	path string
+	block
+}
+
+// blocks lists the blocks that may hold events of [from, to), in no order.
+func (s *stream) blocks(from, to int64) []place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []place
+	for _, seg := range s.segments {
+		for _, b := range seg.blocks {
+			if b.last >= from && b.first < to {
+				found = append(found, place{seg.path, b})
+			}
+		}
+	}
+	return found
+}
+
+// A streamState is what DescribeLogStreams tells.
+type streamState struct {
+	streamMeta
+	First, Last, LastIngested int64 // 0 where there is no event
+	Bytes                     int64 // on disk
+}
+
+func (s *stream) state() streamState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := streamState{streamMeta: s.meta, LastIngested: s.lastIn}
+	for _, seg := range s.segments {
+		st.Bytes += seg.size
+		for _, b := range seg.blocks {
+			if st.First == 0 || b.first < st.First {
+				st.First = b.first
+			}
+			st.Last = max(st.Last, b.last)
+		}
+	}
+	return st
+}
+
+// expire deletes the segments whose newest event is older than before.
+func (s *stream) expire(before int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.segments) > 0 && len(s.segments[0].blocks) > 0 && s.segments[0].last() < before {
+		if len(s.segments) == 1 {
+			s.closeFile()
+		}
+		if err := os.Remove(s.segments[0].path); err != nil {
+			return err
+		}
+		s.segments = s.segments[1:]
+	}
+	return nil
+}
+
+// remove deletes the stream and all its events. The folder goes to the trash
+// first, so that a crash half-way leaves no half of a stream.
+func (s *stream) remove(trash string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deleted = true
+	s.closeFile()
+	return discard(s.dir, trash)
+}
+
+func (s *stream) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeFile()
+}
+
+// discard moves a folder out of sight in one step and then deletes it.
+func discard(dir, trash string) error {
+	grave, err := os.MkdirTemp(trash, "gone")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(dir, filepath.Join(grave, "x")); err != nil {
+		return err
+	}
+	return os.RemoveAll(grave)
+}
