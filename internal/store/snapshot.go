@@ -1,0 +1,158 @@
+package store
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// A Snapshot is the whole state at one revision. It never changes and needs no
+// closing; keeping one keeps the rows it shows in memory.
+type Snapshot struct {
+	layout   *layout
+	revision Revision
+	// head counts the transactions ever committed: the one key by which servers
+	// see that another was faster.
+	head   int64
+	tables []*tableData
+}
+
+// Revision is the newest change that the snapshot shows.
+func (s *Snapshot) Revision() Revision { return s.revision }
+
+// A row is one record at one revision. Everything that holds the record holds
+// the same row, so that two pointers are equal exactly if nothing was written between.
+type row struct {
+	key   string
+	value any // the *T
+	// revision is set before the row is published, and never after.
+	revision  Revision
+	fragments atomic.Pointer[fragments]
+}
+
+func (s *Snapshot) data(sc *schema) *tableData { return s.tables[s.layout.of(sc)] }
+
+func (s *Snapshot) get(sc *schema, key string) *row { return s.data(sc).get(key) }
+
+func (s *Snapshot) scan(sc *schema, sp span, yield func(*row) bool) { s.data(sc).scan(sp, yield) }
+
+// A draft is a snapshot being made. It shares all trees with the snapshot it
+// started from until it writes to them.
+type draft struct {
+	Snapshot
+	owned []bool
+}
+
+func (s *Snapshot) draft() *draft {
+	d := &draft{Snapshot: *s, owned: make([]bool, len(s.tables))}
+	d.tables = slices.Clone(s.tables)
+	return d
+}
+
+// set puts a row, or deletes it where r is nil, and tells what was there.
+func (d *draft) set(place int, key string, r *row) (old *row) {
+	if !d.owned[place] {
+		d.tables[place] = d.tables[place].copy()
+		d.owned[place] = true
+	}
+	return d.tables[place].set(key, r)
+}
+
+// tableData is a table's rows and indexes.
+type tableData struct {
+	schema  *schema
+	rows    *tree[*row]
+	indexes []*tree[entry]
+}
+
+// An entry of an index. It names the row rather than pointing to it, so that a
+// write touches only the indexes whose value it changes.
+type entry struct{ value, key string }
+
+func newTableData(s *schema) *tableData {
+	t := &tableData{
+		schema: s,
+		rows:   newTree(func(a, b *row) bool { return a.key < b.key }),
+	}
+	for range s.indexes {
+		t.indexes = append(t.indexes, newTree(func(a, b entry) bool {
+			if a.value != b.value {
+				return a.value < b.value
+			}
+			return a.key < b.key
+		}))
+	}
+	return t
+}
+
+func (t *tableData) copy() *tableData {
+	c := &tableData{schema: t.schema, rows: t.rows.copy(), indexes: make([]*tree[entry], len(t.indexes))}
+	for i, x := range t.indexes {
+		c.indexes[i] = x.copy()
+	}
+	return c
+}
+
+func (t *tableData) get(key string) *row {
+	r, _ := t.rows.get(&row{key: key})
+	return r
+}
+
+func (t *tableData) set(key string, r *row) (old *row) {
+	if r == nil {
+		old = t.rows.delete(&row{key: key})
+	} else {
+		old = t.rows.set(r)
+	}
+	for i, x := range t.schema.indexes {
+		var before, after string
+		if old != nil {
+			before = x.value(old.value)
+		}
+		if r != nil {
+			after = x.value(r.value)
+		}
+		if before == after {
+			continue
+		}
+		if before != "" {
+			t.indexes[i].delete(entry{before, key})
+		}
+		if after != "" {
+			t.indexes[i].set(entry{after, key})
+		}
+	}
+	return old
+}
+
+// primary is the number of no index: the table's keys themselves.
+const primary = -1
+
+// A span is a part of a table in key order: the keys that start with within, or
+// an index's rows with the value within; of those the ones after a key.
+type span struct {
+	index         int
+	within, after string
+}
+
+func (t *tableData) scan(sp span, yield func(*row) bool) {
+	if sp.index != primary {
+		t.entries(sp.index, sp.within, sp.after, func(e entry) bool { return yield(t.get(e.key)) })
+		return
+	}
+	t.rows.ascend(&row{key: max(sp.within, sp.after)}, func(r *row) bool {
+		if r.key == sp.after && sp.after != "" {
+			return true
+		}
+		return strings.HasPrefix(r.key, sp.within) && yield(r)
+	})
+}
+
+func (t *tableData) entries(index int, value, after string, yield func(entry) bool) {
+	t.indexes[index].ascend(entry{value, after}, func(e entry) bool {
+		if e.value != value {
+			return false
+		}
+		return e.key == after && after != "" || yield(e)
+	})
+}

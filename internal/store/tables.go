@@ -1,0 +1,71 @@
+package store
+
+import "gantry"
+
+// The tables of gantry, by the key of their rows.
+var (
+	// Clusters: "<cluster>".
+	Clusters = NewTable("cluster", func(c *gantry.Cluster) string { return string(c.Name) })
+
+	// Definitions: "<family>:<revision>".
+	Definitions         = NewTable("definition", func(d *gantry.Definition) string { return string(d.Name) })
+	DefinitionsByFamily = NewIndex(Definitions, "family", func(d *gantry.Definition) string { return string(d.Name.Family()) })
+
+	// FamilyCounters: "<family>".
+	FamilyCounters = NewTable("family", func(f *gantry.FamilyCounter) string { return string(f.Family) }, Merged)
+
+	// Tasks: "<cluster>/<task id>".
+	Tasks = NewTable("task", (*gantry.Task).Key)
+	// TasksByInstance: "<cluster>/<instance id>". Tasks that are not placed are not in it.
+	TasksByInstance = NewIndex(Tasks, "instance", func(t *gantry.Task) string {
+		if t.Instance == "" {
+			return ""
+		}
+		return string(t.Cluster) + "/" + string(t.Instance)
+	})
+	// TasksByGroup: "<cluster>/<group>", such as "prod/service:web".
+	TasksByGroup = NewIndex(Tasks, "group", func(t *gantry.Task) string { return string(t.Cluster) + "/" + string(t.Group) })
+	// TasksByStartedBy: "<cluster>/<startedBy>". Tasks without one are not in it.
+	TasksByStartedBy = NewIndex(Tasks, "startedBy", func(t *gantry.Task) string {
+		if t.StartedBy == "" {
+			return ""
+		}
+		return string(t.Cluster) + "/" + t.StartedBy
+	})
+	// TasksByFamily: "<cluster>/<family>".
+	TasksByFamily = NewIndex(Tasks, "family", func(t *gantry.Task) string {
+		return string(t.Cluster) + "/" + string(t.Definition.Family())
+	})
+	// TasksByDesired: "<cluster>/RUNNING" or "<cluster>/STOPPED".
+	TasksByDesired = NewIndex(Tasks, "desired", func(t *gantry.Task) string { return string(t.Cluster) + "/" + string(t.DesiredStatus) })
+	// TasksByStatus: "<cluster>/<last status>".
+	TasksByStatus = NewIndex(Tasks, "status", func(t *gantry.Task) string { return string(t.Cluster) + "/" + string(t.LastStatus) })
+	// TasksByDefinition: "<family>:<revision>", in all clusters.
+	TasksByDefinition = NewIndex(Tasks, "definition", func(t *gantry.Task) string { return string(t.Definition) })
+
+	// Instances, Reservations and Connections: "<cluster>/<instance id>", all three.
+	Instances    = NewTable("instance", (*gantry.Instance).Key)
+	Reservations = NewTable("reservation", (*gantry.Reservation).Key, Merged)
+	Connections  = NewTable("connection", (*gantry.Connection).Key)
+	// InstancesByStatus: "<cluster>/<status>".
+	InstancesByStatus = NewIndex(Instances, "status", func(i *gantry.Instance) string { return string(i.Cluster) + "/" + string(i.Status) })
+
+	// AccountSettings: "<name>/<principal>", the principal empty for the account's own.
+	AccountSettings = NewTable("setting", func(a *gantry.AccountSetting) string { return string(a.Name) + "/" + a.Principal })
+
+	// ClientTokens: "<operation>/<cluster>/<token>".
+	ClientTokens = NewTable("token", func(t *gantry.ClientToken) string {
+		return t.Operation + "/" + string(t.Cluster) + "/" + t.Token
+	})
+
+	// Principals: "<access key id>".
+	Principals = NewTable("principal", func(p *gantry.Principal) string { return p.AccessKeyID })
+)
+
+// Tables are all of them: what a gantry's store is opened with.
+func Tables() []AnyTable {
+	return []AnyTable{
+		Clusters, Definitions, FamilyCounters, Tasks, Instances, Reservations, Connections,
+		AccountSettings, ClientTokens, Principals, Followers,
+	}
+}

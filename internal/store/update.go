@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// An update waits for the committer. Its function only ever runs on the
+// goroutine that called Update.
+type update struct {
+	tx *Tx
+	// err is what the function last returned. An update that aborted on state that
+	// is not durable yet waits for that state like any other.
+	err error
+
+	again  chan state    // committer: run on this state, it has changed
+	ran    chan attempt  // caller: it has run
+	result chan outcome  // committer: done with
+	gone   chan struct{} // closed when the caller has left
+}
+
+type attempt struct {
+	tx  *Tx
+	err error
+}
+
+type outcome struct {
+	revision Revision
+	err      error
+}
+
+// Update runs f on the newest state and commits what it wrote, as the package
+// comment says. It returns the revision at which the writes are visible. If f
+// returns an error, nothing is written and the error comes back as it is.
+//
+// f may run several times, always on the calling goroutine and never at once. If
+// ctx ends, Update returns its error; the writes are made or not, then.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error) {
+	base := s.View()
+	tx, err := run(base, f)
+	for err != nil || len(tx.writes) == 0 {
+		// It decided to write nothing: that needs no commit, but must not rest on
+		// something that another server has changed before we were called.
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		rev, unsure := s.backend.barrier(ctx)
+		if unsure != nil {
+			return 0, fmt.Errorf("ask for the newest revision: %w", unsure)
+		}
+		if rev <= base.revision {
+			return base.revision, err
+		}
+		if base, unsure = s.Newer(ctx, rev-1); unsure != nil {
+			return 0, unsure
+		}
+		if tx.holds(base) {
+			return base.revision, err
+		}
+		tx, err = run(base, f)
+	}
+	u := &update{
+		tx:     tx,
+		again:  make(chan state),
+		ran:    make(chan attempt, 1),
+		result: make(chan outcome, 1),
+		gone:   make(chan struct{}),
+	}
+	defer close(u.gone)
+	queue := s.queue
+	for {
+		select {
+		case queue <- u:
+			queue = nil
+		case now := <-u.again:
+			tx, err := run(now, f)
+			u.ran <- attempt{tx, err}
+		case r := <-u.result:
+			return r.revision, r.err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-s.ctx.Done():
+			return 0, context.Cause(s.ctx)
+		}
+	}
+}
+
+// left reports whether the caller no longer waits.
+func (u *update) left() bool {
+	select {
+	case <-u.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// rerun has the caller run its function on the state now. It reports false if the caller has left.
+func (u *update) rerun(now state) bool {
+	select {
+	case u.again <- now:
+	case <-u.gone:
+		return false
+	}
+	select {
+	case a := <-u.ran:
+		u.tx, u.err = a.tx, a.err
+		return true
+	case <-u.gone:
+		return false
+	}
+}
