@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// launch connects, creates and starts a container. t is the task as it was decided, and stays as it is.
+func (w *worker) launch(t *Task, container string) func(context.Context) {
+	return func(ctx context.Context) {
+		c := t.Container(container)
+		network, startedAt, err := w.make(ctx, t, w.def.Container(container), c)
+		if err != nil && ctx.Err() == nil {
+			// What was made so far is taken apart; the container stays for whoever wants to look at it.
+			if err := w.e.parts.Network.Detach(ctx, c.RuntimeID); err != nil {
+				w.e.log.Warn("a container's network was not returned", "task", w.def.ARN, "container", container, "err", err)
+			}
+		}
+		w.note(ctx, container, func(c *Container) {
+			c.Busy, c.Network = "", network
+			if err != nil {
+				w.ended(c, err.Error())
+				return
+			}
+			w.up(ctx, c, startedAt)
+		})
+	}
+}
+
+// make does the steps of launch in their order. Each may find that an agent that was killed had done it before.
+func (w *worker) make(ctx context.Context, t *Task, def *ContainerDefinition, c *Container) (Attached, time.Time, error) {
+	var fileEnv []string
+	for _, file := range def.EnvironmentFiles {
+		env, err := readEnvironmentFile(file.Value)
+		if err != nil {
+			return Attached{}, time.Time{}, fmt.Errorf("%s: %w", errResourceInitialization, err)
+		}
+		fileEnv = append(env, fileEnv...) // ECS: the first file that names a variable wins
+	}
+	network, err := w.e.parts.Network.Attach(ctx, AttachRequest{ContainerID: c.RuntimeID, Mode: networkMode(def), Ports: portsOf(def)})
+	if err != nil {
+		return Attached{}, time.Time{}, err
+	}
+	c.Network = network
+	spec, err := buildSpec(w.e.cfg.Identity, w.def, def, t, fileEnv)
+	if err != nil {
+		return network, time.Time{}, err
+	}
+	if err := w.e.parts.Containers.Create(ctx, spec); err != nil {
+		return network, time.Time{}, err
+	}
+	if err := w.e.parts.Logs.Attach(ctx, w.output(def, c)); err != nil {
+		return network, time.Time{}, errors.Join(err, w.e.parts.Containers.Delete(ctx, c.RuntimeID))
+	}
+	startedAt, err := w.e.parts.Containers.Start(ctx, c.RuntimeID)
+	return network, startedAt, err
+}
+
+// networkMode is bridge where nothing else is said, as for the genuine agent.
+func networkMode(def *ContainerDefinition) string {
+	switch {
+	case def.Config.NetworkDisabled:
+		return "none"
+	case def.Host.NetworkMode == "" || def.Host.NetworkMode == "default":
+		return "bridge"
+	}
+	return def.Host.NetworkMode
+}
+
+func (w *worker) output(def *ContainerDefinition, c *Container) LogOutput {
+	return LogOutput{
+		ContainerID: c.RuntimeID, ContainerName: c.Name, DockerName: c.DockerName,
+		TaskARN: w.def.ARN, TaskID: w.def.ID, Family: w.def.Task.Family, Revision: w.def.Task.Version,
+		Driver: def.Host.LogConfig.Type, Options: def.Host.LogConfig.Config,
+	}
+}
+
+// up notes that a container was started, and waits for its end.
+func (w *worker) up(ctx context.Context, c *Container, startedAt time.Time) {
+	c.Phase, c.Busy, c.StartedAt = Up, "", startedAt
+	c.Health = firstHealth(w.def.Container(c.Name).HealthCheck, startedAt)
+	everyoneIs := true
+	for i := range w.task.Containers {
+		everyoneIs = everyoneIs && w.task.Containers[i].Started()
+	}
+	if everyoneIs && w.task.RunningAt.IsZero() {
+		w.task.RunningAt = startedAt
+	}
+	w.await(ctx, c)
+}
+
+// await notes a container's exit when it comes.
+func (w *worker) await(ctx context.Context, c *Container) {
+	name, id := c.Name, c.RuntimeID
+	w.steps.Go(func() {
+		exit, err := w.e.parts.Containers.Wait(ctx, id)
+		w.note(ctx, name, func(c *Container) {
+			c.Phase, c.Exit = Exited, &exit
+			if err != nil {
+				c.Exit, c.Reason = nil, fmt.Sprintf("ContainerVanishedError: %v", err)
+			}
+		})
+	})
+}
+
+// restart starts a container again in place.
+func (w *worker) restart(container, id string) func(context.Context) {
+	return func(ctx context.Context) {
+		startedAt, err := w.e.parts.Containers.Start(ctx, id)
+		w.note(ctx, container, func(c *Container) {
+			if err != nil {
+				c.Phase, c.Busy, c.Reason = Exited, "", err.Error()
+				return
+			}
+			w.up(ctx, c, startedAt)
+		})
+	}
+}
+
+// probe runs a health check once. A probe that cannot be run counts as failed, as in Docker.
+func (w *worker) probe(container, id string, startedAt time.Time) func(context.Context) {
+	check := w.def.Container(container).HealthCheck
+	return func(ctx context.Context) {
+		code, output, err := w.e.parts.Prober.Probe(ctx, id, check.Command, check.Timeout)
+		result := ProbeResult{At: time.Now(), Passed: err == nil && code == 0, Output: output}
+		if err != nil {
+			result.Output = err.Error()
+		}
+		w.note(ctx, container, func(c *Container) {
+			c.Probing = false
+			if c.Phase == Up && c.StartedAt.Equal(startedAt) {
+				c.Health = c.Health.after(result, check, startedAt)
+			}
+		})
+	}
+}

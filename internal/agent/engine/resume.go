@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// takeUp compares the journal with what the runtime still has, and removes containers that no task speaks of.
+func (e *Engine) takeUp(ctx context.Context) error {
+	list, err := e.parts.Containers.List(ctx)
+	if err != nil {
+		return fmt.Errorf("take up containers: %w", err)
+	}
+	found := map[string]Found{}
+	for _, f := range list {
+		found[f.ID] = f
+	}
+	for _, w := range e.workers {
+		takeUpTask(time.Now(), e.cfg.Boot, w.task, found)
+		for i := range w.task.Containers {
+			delete(found, w.task.Containers[i].RuntimeID)
+		}
+		w.seen.Store(w.task.clone())
+		if w.task.Admitted && !w.task.Released {
+			e.ledger.hold(w.def.ARN, w.needs)
+		}
+	}
+	for _, stray := range found {
+		e.log.Warn("removing a container that belongs to no task", "container", stray.ID)
+		if err := e.removeStray(ctx, stray); err != nil {
+			e.log.Warn("a container that belongs to no task stays", "container", stray.ID, "err", err)
+		}
+	}
+	return nil
+}
+
+// strayTimeout is how long a container that belongs to no task may take to end: the start waits for it.
+const strayTimeout = 10 * time.Second
+
+func (e *Engine) removeStray(ctx context.Context, stray Found) error {
+	if stray.State == FoundRunning {
+		ctx, cancel := context.WithTimeout(ctx, strayTimeout)
+		defer cancel()
+		if err := e.parts.Containers.Kill(ctx, stray.ID); err != nil {
+			return err
+		}
+		if _, err := e.parts.Containers.Wait(ctx, stray.ID); err != nil {
+			return err
+		}
+	}
+	if err := e.parts.Containers.Delete(ctx, stray.ID); err != nil {
+		return err
+	}
+	return e.parts.Network.Detach(ctx, stray.ID)
+}
+
+// takeUpTask brings a task of the journal up to what the runtime knows of its containers. It is pure.
+//
+// What was only made and never started, while the machine stayed up, is made again: the plan launches a container whose
+// phase is Launching.
+func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
+	rebooted := t.Boot != boot
+	if rebooted {
+		t.Prepared = false // cgroups and namespaces end with the machine
+		t.Boot = boot
+	}
+	for i := range t.Containers {
+		c := &t.Containers[i]
+		f, here := found[c.RuntimeID]
+		ran := c.Phase == Up || c.Phase == Restarting
+		switch {
+		case c.Phase != Launching && !ran:
+		case here && f.State == FoundRunning:
+			takeUpRunning(now, t, c, f)
+		case here && f.State == FoundExited && !sameExit(c, f):
+			takeUpRunning(now, t, c, f)
+			c.Phase, c.Exit = Exited, f.Exit
+		case c.Phase == Restarting && !rebooted && here:
+			// Not started again yet: the plan does.
+		case ran:
+			vanished(c, "its container was gone when the agent came back")
+		case rebooted && here:
+			vanished(c, "the machine was restarted while the container was being started")
+		}
+		if c.Phase == Exited && c.Exit == nil && rebooted && ran {
+			c.Reason = "ContainerVanishedError: the machine was restarted while the container ran"
+		}
+	}
+}
+
+// takeUpRunning notes that a container was started, if that was not known.
+func takeUpRunning(now time.Time, t *Task, c *Container, f Found) {
+	if c.Phase != Up {
+		c.StartedAt = f.StartedAt
+		if c.StartedAt.IsZero() {
+			c.StartedAt = now
+		}
+	}
+	c.Phase = Up
+	started := true
+	for i := range t.Containers {
+		started = started && t.Containers[i].Started()
+	}
+	if started && t.RunningAt.IsZero() {
+		t.RunningAt = c.StartedAt
+	}
+}
+
+// sameExit reports whether an exit is the one before a restart that was not done yet.
+func sameExit(c *Container, f Found) bool {
+	return c.Phase == Restarting && c.Exit != nil && f.Exit != nil && c.Exit.At.Equal(f.Exit.At)
+}
+
+func vanished(c *Container, why string) {
+	c.Phase, c.Exit, c.Reason = Exited, nil, "ContainerVanishedError: "+why
+}
+
+// resume goes on with what a container that was found needs beside it: its log, and somebody who waits for its end.
+func (w *worker) resume(ctx context.Context) {
+	for i := range w.task.Containers {
+		c := &w.task.Containers[i]
+		def := &w.def.Containers[i]
+		if c.Phase != Up && c.Phase != Exited && c.Phase != Restarting {
+			continue
+		}
+		if err := w.e.parts.Logs.Attach(ctx, w.output(def, c)); err != nil {
+			w.e.log.Warn("a container's output is not shipped", "task", w.def.ARN, "container", c.Name, "err", err)
+		}
+		if c.Phase != Up {
+			continue
+		}
+		if def.HealthCheck != nil && c.Health.Status == "" {
+			c.Health = firstHealth(def.HealthCheck, time.Now())
+		}
+		w.await(ctx, c)
+	}
+}
