@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
@@ -30,6 +31,13 @@ func tame(logger *logrus.Logger, to *slog.Logger) {
 	logger.AddHook(hook{to})
 }
 
+// harmless are warnings about what is as it should be.
+var harmless = []string{
+	"failed check for fsverity support", // an optional feature of the file system
+	"copy shim log",                     // the shim ended, and its log with it
+	"failed to delete task",             // deleting what is gone already
+}
+
 // A hook hands logrus entries to slog.
 type hook struct{ to *slog.Logger }
 
@@ -37,7 +45,7 @@ func (hook) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (h hook) Fire(entry *logrus.Entry) error {
 	level := slog.LevelDebug
-	if entry.Level <= logrus.WarnLevel {
+	if entry.Level <= logrus.WarnLevel && !slices.Contains(harmless, entry.Message) {
 		level = slog.LevelWarn
 	}
 	attrs := make([]slog.Attr, 0, len(entry.Data))

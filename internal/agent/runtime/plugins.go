@@ -2,7 +2,9 @@ package runtime
 
 // The parts of containerd that are compiled in. What is absent on purpose: CRI
 // and everything for Kubernetes, NRI, image verifiers, tracing, metrics (we
-// read the host's cgroups), and every snapshotter but overlayfs.
+// read the host's cgroups), the mount manager (the shim mounts overlays itself, and
+// asking the manager first costs two more programs per container), and every
+// snapshotter but overlayfs.
 import (
 	_ "github.com/containerd/containerd/api/types/runc/options"
 	_ "github.com/containerd/containerd/v2/core/runtime/v2"
@@ -12,7 +14,6 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/gc"
 	_ "github.com/containerd/containerd/v2/plugins/leases"
 	_ "github.com/containerd/containerd/v2/plugins/metadata"
-	_ "github.com/containerd/containerd/v2/plugins/mount"
 	_ "github.com/containerd/containerd/v2/plugins/server/ttrpc"
 	_ "github.com/containerd/containerd/v2/plugins/services/containers"
 	_ "github.com/containerd/containerd/v2/plugins/services/content"
