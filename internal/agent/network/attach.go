@@ -70,7 +70,7 @@ func (n *Network) attach(ctx context.Context, r Request) (a Attachment, err erro
 		}
 		inside.Close()
 	case ModeBridge:
-		if a, err = n.attachBridge(r); err != nil {
+		if a, err = n.attachBridge(ctx, r); err != nil {
 			return a, err
 		}
 	}
@@ -84,7 +84,7 @@ func (n *Network) attach(ctx context.Context, r Request) (a Attachment, err erro
 }
 
 // attachBridge takes ports and an address and makes namespace, link and port map. On error nothing is left.
-func (n *Network) attachBridge(r Request) (a Attachment, err error) {
+func (n *Network) attachBridge(ctx context.Context, r Request) (a Attachment, err error) {
 	a = Attachment{ID: r.ID, Mode: r.Mode, NamespacePath: n.cfg.pin(r.ID)}
 	defer func() {
 		if err != nil {
@@ -102,7 +102,7 @@ func (n *Network) attachBridge(r Request) (a Attachment, err error) {
 		return a, err
 	}
 	defer inside.Close()
-	if err := n.plug(r.ID, a.NamespacePath, inside, a.IP); err != nil {
+	if err := n.plug(ctx, r.ID, a.NamespacePath, inside, a.IP); err != nil {
 		return a, err
 	}
 	if err := n.mapPorts(a); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,10 @@ const (
 	containerLink = "eth0"
 	// defaultMTU is used where the host has no default route to take it from.
 	defaultMTU = 1500
+	// carrierWait is longer than the second that the kernel may take to notice a link.
+	carrierWait = 5 * time.Second
+	// carrierPoll is how often an older kernel is asked meanwhile.
+	carrierPoll = time.Millisecond
 )
 
 // hostLink names the host's end of a container's veth pair: recognisable, and the same after a restart.
@@ -148,7 +153,7 @@ func hostMTU(host *netlink.Handle) int {
 }
 
 // plug connects the namespace at path, in which inside acts, to the bridge.
-func (n *Network) plug(id SandboxID, path string, inside *netlink.Handle, ip netip.Addr) error {
+func (n *Network) plug(ctx context.Context, id SandboxID, path string, inside *netlink.Handle, ip netip.Addr) error {
 	ns, err := os.Open(path)
 	if err != nil {
 		return err
@@ -183,6 +188,35 @@ func (n *Network) plug(id SandboxID, path string, inside *netlink.Handle, ip net
 	route := &netlink.Route{LinkIndex: peer.Attrs().Index, Gw: n.Gateway().AsSlice()}
 	if err := inside.RouteAdd(route); err != nil {
 		return fmt.Errorf("add default route: %w", err)
+	}
+	return n.awaitCarrier(ctx, inside, veth.Index, peer.Attrs().Index)
+}
+
+// awaitCarrier waits until packets pass: an interface that was brought up drops what it is given until the kernel has
+// noticed, in a queue of its own, that its other end is up too, and the first connection then takes a second. To ask for
+// an interface makes newer kernels (6.8) notice at once, so the order matters: the bridge has a carrier when a port has.
+func (n *Network) awaitCarrier(ctx context.Context, inside *netlink.Handle, port, peer int) error {
+	for _, link := range []struct {
+		handle *netlink.Handle
+		index  int
+	}{{n.host, port}, {n.host, n.bridge.Index}, {inside, peer}} {
+		for deadline := time.Now().Add(carrierWait); ; {
+			l, err := link.handle.LinkByIndex(link.index)
+			if err != nil {
+				return fmt.Errorf("wait for the link: %w", err)
+			}
+			if l.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("interface %s did not come up within %s", l.Attrs().Name, carrierWait)
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(carrierPoll):
+			}
+		}
 	}
 	return nil
 }

@@ -77,6 +77,10 @@ func world(t testing.TB) {
 	must(t, err)
 	must(t, handle.AddrAdd(peer, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(outsideIP + "/24"))}))
 	must(t, handle.LinkSetUp(peer))
+	_, err = netlink.LinkByName("uplink") // as awaitCarrier does
+	must(t, err)
+	_, err = handle.LinkByName("eth0")
+	must(t, err)
 }
 
 const (
@@ -193,17 +197,24 @@ func host(a net.Addr) string {
 	return netip.MustParseAddrPort(a.String()).Addr().Unmap().String()
 }
 
-// patience is how long a call waits before it counts as unanswered; refused is quicker.
-const patience = 3 * time.Second
+const (
+	// patience is how long a call waits that should be answered: longer than a second, after which TCP tries again, so
+	// that only what is really lost fails a test.
+	patience = 3 * time.Second
+	// silence is how long one waits that should not. Were it too short a test could pass wrongly, never fail wrongly.
+	silence = 300 * time.Millisecond
+)
 
 // call asks an address and tells what it answered, or "no answer".
-func call(protocol Protocol, address string) string {
-	c, err := net.DialTimeout(string(protocol)+"4", address, patience)
+func call(protocol Protocol, address string) string { return callFor(patience, protocol, address) }
+
+func callFor(wait time.Duration, protocol Protocol, address string) string {
+	c, err := net.DialTimeout(string(protocol)+"4", address, wait)
 	if err != nil {
 		return "no answer"
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(wait))
 	if protocol == UDP {
 		fmt.Fprint(c, "?")
 	}
@@ -225,6 +236,19 @@ func callFrom(t testing.TB, path string, protocol Protocol, address string) (ans
 func callFromOutside(t testing.TB, protocol Protocol, address string) (answer string) {
 	t.Helper()
 	inHandle(t, outsideNamespace, func() { answer = call(protocol, address) })
+	return answer
+}
+
+// blockedFrom says of a namespace that it gets no answer; meant for packets that are dropped.
+func blockedFrom(t testing.TB, path string, protocol Protocol, address string) (answer string) {
+	t.Helper()
+	in(t, path, func() { answer = callFor(silence, protocol, address) })
+	return answer
+}
+
+func blockedOutside(t testing.TB, protocol Protocol, address string) (answer string) {
+	t.Helper()
+	inHandle(t, outsideNamespace, func() { answer = callFor(silence, protocol, address) })
 	return answer
 }
 

@@ -187,7 +187,7 @@ func TestMetadataAddress(t *testing.T) {
 	if id, ok := n.LookupIP(a.IP); !ok || id != "a" {
 		t.Errorf("who has %s: %q %v", a.IP, id, ok)
 	}
-	expect(t, "outside", callFromOutside(t, TCP, n.MetadataAddress().String()), "no answer")
+	expect(t, "outside", blockedOutside(t, TCP, n.MetadataAddress().String()), "no answer")
 }
 
 func TestHostLoopbackIsClosedToContainers(t *testing.T) {
@@ -216,7 +216,7 @@ func TestHostLoopbackIsClosedToContainers(t *testing.T) {
 		must(t, err)
 		must(t, netlink.AddrDel(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}}, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("127.0.0.1/8"))}))
 		must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: n.Gateway().AsSlice(), Dst: ipNet(netip.MustParsePrefix("127.0.0.0/8"))}))
-		expect(t, "container", call(TCP, at("127.0.0.1", port)), "no answer")
+		expect(t, "container", callFor(silence, TCP, at("127.0.0.1", port)), "no answer")
 	})
 }
 
@@ -228,5 +228,5 @@ func TestContainersAreReachedByHostPortsOnly(t *testing.T) {
 	route := &netlink.Route{Gw: net.ParseIP(hostIP), Dst: ipNet(n.Range())}
 	inHandle(t, outsideNamespace, func() { must(t, netlink.RouteAdd(route)) })
 	defer inHandle(t, outsideNamespace, func() { must(t, netlink.RouteDel(route)) })
-	expect(t, "another machine that knows the way", callFromOutside(t, TCP, at(a.IP, 80)), "no answer")
+	expect(t, "another machine that knows the way", blockedOutside(t, TCP, at(a.IP, 80)), "no answer")
 }

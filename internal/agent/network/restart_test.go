@@ -216,7 +216,7 @@ func TestTwoGantriesLiveSideBySide(t *testing.T) {
 	expect(t, "first", call(TCP, at("127.0.0.1", a.Bindings[0].HostPort)), "one's "+one.Gateway().String())
 	expect(t, "second", call(TCP, at("127.0.0.1", b.Bindings[0].HostPort)), "two's "+two.Gateway().String())
 	expect(t, "across, host port", callFrom(t, a.NamespacePath, TCP, at(hostIP, b.Bindings[0].HostPort)), "two's "+two.Gateway().String())
-	expect(t, "across, container's address", callFrom(t, a.NamespacePath, TCP, at(b.IP, 80)), "no answer")
+	expect(t, "across, container's address", blockedFrom(t, a.NamespacePath, TCP, at(b.IP, 80)), "no answer")
 	must(t, two.Reconcile(t.Context(), nil))
 	must(t, two.Remove(context.Background()))
 	expect(t, "first without the second", call(TCP, at("127.0.0.1", a.Bindings[0].HostPort)), "one's "+one.Gateway().String())
