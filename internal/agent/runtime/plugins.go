@@ -20,6 +20,7 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/services/diff"
 	_ "github.com/containerd/containerd/v2/plugins/services/events"
 	_ "github.com/containerd/containerd/v2/plugins/services/images"
+	_ "github.com/containerd/containerd/v2/plugins/services/introspection"
 	_ "github.com/containerd/containerd/v2/plugins/services/namespaces"
 	_ "github.com/containerd/containerd/v2/plugins/services/snapshots"
 	_ "github.com/containerd/containerd/v2/plugins/services/tasks"

@@ -18,6 +18,7 @@ import (
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/introspection"
 	"github.com/containerd/containerd/v2/core/leases"
 	shims "github.com/containerd/containerd/v2/core/runtime/v2"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -165,7 +166,8 @@ func (s *server) connect(ctx context.Context) (*containerd.Client, error) {
 	tasks, ok5 := service(services.TasksService).(tasksapi.TasksClient)
 	diffs, ok6 := service(services.DiffService).(diffapi.DiffClient)
 	spaces, ok7 := service(services.NamespacesService).(namespacesapi.NamespacesClient)
-	if slices.Contains([]bool{ok1, ok2, ok3, ok4, ok5, ok6, ok7}, false) {
+	inside, ok8 := service(services.IntrospectionService).(introspection.Service)
+	if slices.Contains([]bool{ok1, ok2, ok3, ok4, ok5, ok6, ok7, ok8}, false) {
 		return nil, errors.New("a containerd service is missing from this build")
 	}
 	return containerd.New("", containerd.WithServices(
@@ -178,6 +180,7 @@ func (s *server) connect(ctx context.Context) (*containerd.Client, error) {
 		containerd.WithNamespaceClient(spaces),
 		containerd.WithLeasesService(manager.(leases.Manager)),
 		containerd.WithEventService(events.(containerd.EventService)),
+		containerd.WithIntrospectionService(inside),
 	), containerd.WithDefaultNamespace(namespace))
 }
 
