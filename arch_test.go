@@ -41,7 +41,7 @@ var layers = []struct {
 
 	// Doors.
 	{"internal/api", join(words, "internal/wire/awsjson"), "routes and checks signatures for any service"},
-	{"internal/ecs", join(words, join(foundations, "internal/api")...), "an ECS operation is a transaction, for the principal that signed it"},
+	{"internal/ecs/…", join(words, join(foundations, "internal/api", "internal/ecs/…")...), "an ECS operation is a transaction, for the principal that signed it"},
 	{"internal/acs", join(words, join(foundations, "internal/wire/acsapi", "internal/api")...), "tells agents what the store wants"},
 	{"internal/tcs", join(words, "internal/wire/acsapi", "internal/api"), "takes what agents measure"},
 

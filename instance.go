@@ -17,6 +17,10 @@ type Resources struct {
 	GPUs []string `json:"gpus,omitzero"`
 }
 
+// InstanceInactive is the status of a deregistered container instance, which the
+// API's model leaves out of its enumeration.
+const InstanceInactive ecsapi.ContainerInstanceStatus = "INACTIVE"
+
 // An Instance is a container instance: a machine whose agent has registered.
 // Whether its agent is connected is in its Connection; what is taken on it in
 // its Reservation: three records, so that their writers never collide.
@@ -31,7 +35,9 @@ type Instance struct {
 	// Attributes are the agent's, the server's built-in ones, and custom ones.
 	Attributes []ecsapi.Attribute `json:"attributes"`
 	// Registered is what the agent offers. Its Ports are those reserved for the host.
-	Registered   Resources           `json:"registered"`
+	Registered Resources `json:"registered"`
+	// Other is what was registered besides, such as NEURON_CORES: kept as it came.
+	Other        []ecsapi.Resource   `json:"other,omitzero"`
 	VersionInfo  *ecsapi.VersionInfo `json:"versionInfo,omitzero"`
 	Tags         []ecsapi.Tag        `json:"tags,omitzero"`
 	RegisteredAt time.Time           `json:"registeredAt"`

@@ -47,7 +47,9 @@ type Task struct {
 	// Instance is where the task is placed; empty while it waits for capacity.
 	Instance InstanceID `json:"instance,omitzero"`
 	// Zone is the instance's availability zone at the time of placement.
-	Zone             string            `json:"zone,omitzero"`
+	Zone string `json:"zone,omitzero"`
+	// Architecture is the CPU architecture of the instance: x86_64, arm64.
+	Architecture     string            `json:"architecture,omitzero"`
 	LaunchType       ecsapi.LaunchType `json:"launchType,omitzero"`
 	CapacityProvider string            `json:"capacityProvider,omitzero"`
 

@@ -119,3 +119,22 @@ func either[T any](a, b *T) *T {
 	}
 	return b
 }
+
+// CheckOverridden checks sizes that overrides change: a container's memory must
+// not fall below its reservation.
+func CheckOverridden(def *ecsapi.TaskDefinition, over *ecsapi.TaskOverride) error {
+	for i := range def.ContainerDefinitions {
+		c := def.ContainerDefinitions[i]
+		o := Override(over, *c.Name)
+		c.Cpu, c.Memory, c.MemoryReservation = either(o.Cpu, c.Cpu), either(o.Memory, c.Memory), either(o.MemoryReservation, c.MemoryReservation)
+		c.ResourceRequirements, c.EnvironmentFiles, c.Environment = o.ResourceRequirements, o.EnvironmentFiles, o.Environment
+		c.Secrets = nil
+		_, memory := Sizes(def, over)
+		for _, err := range []error{checkContainerSizes(&c, memory != ""), checkRequirements(&c), checkEnvironment(&c)} {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
