@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // A backend keeps rows and orders transactions: etcd, or its twin in memory.
@@ -11,29 +14,47 @@ import (
 type backend interface {
 	// load yields all rows at one revision, and that revision with its head.
 	load(context.Context) (iter.Seq2[event, error], Revision, int64, error)
-	// commit makes the writes if the head is still the one expected, and counts
-	// it up. Otherwise, committed is false and nothing was written.
-	commit(ctx context.Context, head int64, writes []*write) (rev Revision, committed bool, err error)
+	// commit makes the writes if the head is still the one expected, counts it up
+	// and leaves id there. Otherwise, committed is false and nothing was written.
+	// After errUnsettled or ErrNoSpace they may have been written, or may yet be.
+	commit(ctx context.Context, head int64, id string, writes []*write) (rev Revision, committed bool, err error)
 	// watch calls apply for every transaction after a revision, in order, until
 	// ctx ends or apply fails.
 	watch(ctx context.Context, after Revision, apply func(batch) error) error
 	// history yields the transactions after a revision as watch does, with the
 	// rows as they were before.
 	history(ctx context.Context, after Revision) iter.Seq2[batch, error]
-	// barrier is a revision that holds all that was committed before the call,
-	// and that watch will deliver if it has not.
-	barrier(context.Context) (Revision, error)
+	// barrier is the head and its revision, which hold all that was committed before
+	// the call and which watch will deliver if it has not. It needs a quorum.
+	barrier(context.Context) (Revision, int64, error)
+	// alone says that nobody else can commit: the replica is then all there is.
+	alone() bool
+	origin(context.Context) (Origin, error)
+	limits() limits
+	// broken gets what makes the backend useless, if that can happen.
+	broken() <-chan error
 	// compact forgets the history up to and including a revision.
 	compact(context.Context, Revision) error
 	close() error
 }
 
-// A batch is what one transaction wrote. Head is 0 if it did not count it up.
+// A batch is what one transaction wrote, in the order of tables and keys. by is the
+// id that its committer left; head is 0 if it did not count it up.
 type batch struct {
 	revision Revision
 	head     int64
+	by       string
 	events   []event
 }
+
+func (b *batch) sort() {
+	slices.SortFunc(b.events, func(x, y event) int {
+		return cmp.Or(cmp.Compare(x.table, y.table), cmp.Compare(x.key, y.key))
+	})
+}
+
+// errUnsettled: the backend did not say whether the transaction was made.
+var errUnsettled = errors.New("no answer")
 
 // An event is a row as it was written; value is nil if it was deleted. Only
 // history tells before, nil where there was no row; only load tells the revision.
@@ -70,9 +91,9 @@ func load(ctx context.Context, b backend, l *layout) (*Snapshot, error) {
 
 // row decodes a record; nil for nil bytes.
 func (l *layout) row(table, key string, value []byte) (*row, error) {
-	i, ok := l.named[table]
-	if !ok {
-		return nil, fmt.Errorf("read %s %s: no such table: %w", table, key, ErrNewer)
+	i, err := l.find(table)
+	if err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", table, key, err)
 	}
 	if value == nil {
 		return nil, nil

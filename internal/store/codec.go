@@ -11,22 +11,6 @@ import (
 //	1: the record's JSON
 const format = 1
 
-// Limits of one transaction and of one update.
-const (
-	// maxWrites and maxBytes bound one update: a thousand tasks with what belongs
-	// to them, several times over, and small enough that the others do not wait
-	// for long.
-	maxWrites = 8_000
-	maxBytes  = 16 << 20
-	// batchWrites and batchBytes bound what the committer puts into one
-	// transaction of several updates: beyond that a transaction takes longer, and
-	// is no cheaper for each.
-	batchWrites = 512
-	batchBytes  = 1 << 20
-	// perWrite is about what a write costs beyond its key and value, in bytes.
-	perWrite = 32
-)
-
 func encode(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {

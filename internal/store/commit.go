@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // commitLoop is the committer: it makes updates durable, many at a time.
@@ -32,7 +35,7 @@ func (s *Store) commitLoop() {
 
 // drain takes what else is queued, as much as one transaction may want.
 func (s *Store) drain(waiting []*update) []*update {
-	for len(waiting) < batchWrites {
+	for len(waiting) < s.backend.limits().batchWrites {
 		select {
 		case u := <-s.queue:
 			waiting = append(waiting, u)
@@ -45,6 +48,7 @@ func (s *Store) drain(waiting []*update) []*update {
 
 // A group is the updates that share a transaction.
 type group struct {
+	max     limits
 	base    *Snapshot
 	tip     *draft // base and all the group's writes: what the next member must agree with
 	members []*update
@@ -57,7 +61,7 @@ type group struct {
 // has changed. Updates that have to wait for the next transaction come back.
 func (s *Store) gather(waiting []*update) (g *group, later []*update) {
 	base := s.View()
-	g = &group{base: base, tip: base.draft(), writes: map[place]*write{}}
+	g = &group{max: s.backend.limits(), base: base, tip: base.draft(), writes: map[place]*write{}}
 	for i, u := range waiting {
 		if u.left() {
 			continue
@@ -82,7 +86,7 @@ func (s *Store) gather(waiting []*update) (g *group, later []*update) {
 // full reports whether a transaction would grow too large with one more update.
 // One update alone is never too large, or it would not be here.
 func (g *group) full(tx *Tx) bool {
-	return len(g.writes) > 0 && (len(g.writes)+len(tx.writes) > batchWrites || g.bytes+tx.bytes > batchBytes)
+	return len(g.writes) > 0 && (len(g.writes)+len(tx.writes) > g.max.batchWrites || g.bytes+tx.bytes > g.max.batchBytes)
 }
 
 // repeats reports whether an update writes a row that the group writes already,
@@ -110,31 +114,58 @@ func (g *group) add(u *update) {
 func (g *group) commit(s *Store) (done bool) {
 	rev := g.base.revision
 	if len(g.writes) > 0 {
-		writes := make([]*write, 0, len(g.writes))
-		for _, w := range g.writes {
-			writes = append(writes, w)
-		}
-		s.replica.expect(writes)
-		defer s.replica.expect(nil)
 		var committed bool
 		var err error
-		rev, committed, err = s.backend.commit(s.ctx, g.base.head, writes)
-		if err == nil && !committed {
-			err = s.overtaken(g.base.head)
-			if err == nil {
-				return false
-			}
-		}
-		if err == nil {
-			_, err = s.Newer(s.ctx, rev-1)
-		}
+		rev, committed, err = g.write(s)
 		if err != nil {
 			g.tell(outcome{err: fmt.Errorf("commit: %w", err)})
 			return true
 		}
+		if !committed {
+			return false
+		}
 	}
 	g.tell(outcome{revision: rev})
 	return true
+}
+
+// write makes the group's writes durable, and waits until the replica shows them,
+// or shows the transaction of another server that was faster.
+func (g *group) write(s *Store) (rev Revision, committed bool, err error) {
+	writes := slices.Collect(maps.Values(g.writes))
+	id := fmt.Sprintf("%s/%d", s.id, g.base.head+1)
+	s.replica.expect(id, writes)
+	defer s.replica.expect("", nil)
+	rev, committed, err = s.backend.commit(s.ctx, g.base.head, id, writes)
+	switch {
+	case err == nil && committed:
+		_, err = s.Newer(s.ctx, rev-1)
+		return rev, true, err
+	case err == nil:
+		return 0, false, s.overtaken(s.ctx, g.base.head)
+	case errors.Is(err, errUnsettled), errors.Is(err, ErrNoSpace):
+		return g.settle(s, err)
+	}
+	return 0, false, err
+}
+
+// settle finds out what became of a transaction whose committer got no clear
+// answer: exactly one transaction follows g's base, and it tells by its id whose it
+// is. As long as there is none, the outcome is open, unless the quorum says that
+// there is none after refusing ours.
+func (g *group) settle(s *Store, cause error) (Revision, bool, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	if errors.Is(cause, ErrNoSpace) {
+		if _, head, err := s.backend.barrier(ctx); err == nil && head == g.base.head {
+			return 0, false, cause
+		}
+	}
+	if err := s.overtaken(ctx, g.base.head); err != nil {
+		return 0, false, fmt.Errorf("%w: %w", ErrUnknown, cause)
+	}
+	rev, made := s.replica.made()
+	return rev, made, nil
 }
 
 // tell gives every member its outcome. A member that aborted gets its own error,
@@ -149,8 +180,8 @@ func (g *group) tell(o outcome) {
 	}
 }
 
-// overtaken waits until the replica shows the transaction that was faster.
-func (s *Store) overtaken(head int64) error {
+// overtaken waits until the replica shows the transaction that follows a head.
+func (s *Store) overtaken(ctx context.Context, head int64) error {
 	for {
 		snap, changed := s.replica.watch()
 		if snap.head != head {
@@ -158,8 +189,8 @@ func (s *Store) overtaken(head int64) error {
 		}
 		select {
 		case <-changed:
-		case <-s.ctx.Done():
-			return context.Cause(s.ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (m *Memory) load(context.Context) (iter.Seq2[event, error], Revision, int64
 	}, m.revision, m.head, nil
 }
 
-func (m *Memory) commit(ctx context.Context, head int64, writes []*write) (Revision, bool, error) {
+func (m *Memory) commit(ctx context.Context, head int64, id string, writes []*write) (Revision, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, false, context.Cause(ctx)
 	}
@@ -67,7 +67,7 @@ func (m *Memory) commit(ctx context.Context, head int64, writes []*write) (Revis
 	}
 	m.revision++
 	m.head++
-	b := batch{revision: m.revision, head: m.head}
+	b := batch{revision: m.revision, head: m.head, by: id}
 	for _, w := range writes {
 		path := w.schema.name + "/" + w.key
 		b.events = append(b.events, event{table: w.schema.name, key: w.key, value: w.bytes, before: m.rows[path].value})
@@ -77,7 +77,7 @@ func (m *Memory) commit(ctx context.Context, head int64, writes []*write) (Revis
 			m.rows[path] = kept{w.bytes, m.revision}
 		}
 	}
-	slices.SortFunc(b.events, func(a, b event) int { return strings.Compare(a.table+"/"+a.key, b.table+"/"+b.key) })
+	b.sort()
 	m.log = append(m.log, b)
 	close(m.grown)
 	m.grown = make(chan struct{})
@@ -131,11 +131,20 @@ func (m *Memory) history(ctx context.Context, after Revision) iter.Seq2[batch, e
 	}
 }
 
-func (m *Memory) barrier(ctx context.Context) (Revision, error) {
+func (m *Memory) barrier(ctx context.Context) (Revision, int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.revision, ctx.Err()
+	return m.revision, m.head, ctx.Err()
 }
+
+// alone is not claimed: two stores may have been opened on it.
+func (m *Memory) alone() bool { return false }
+
+func (m *Memory) origin(context.Context) (Origin, error) { return Origin{Format: format}, nil }
+
+func (m *Memory) limits() limits { return newLimits(embeddedOps, embeddedBytes) }
+
+func (m *Memory) broken() <-chan error { return nil }
 
 func (m *Memory) compact(_ context.Context, rev Revision) error {
 	m.mu.Lock()

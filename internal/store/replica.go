@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -18,6 +19,10 @@ type replica struct {
 	// watch brings the same bytes they are used as they are: nothing is decoded
 	// twice, and whoever read them before they were durable has read the real ones.
 	expected map[place]*write
+	// awaited is the id of the transaction being committed, and madeAt the revision
+	// at which it has turned up, 0 until then.
+	awaited string
+	madeAt  Revision
 }
 
 func newReplica(first *Snapshot) *replica {
@@ -33,15 +38,22 @@ func (r *replica) watch() (*Snapshot, <-chan struct{}) {
 	return r.current.Load(), r.changed
 }
 
-// expect announces writes that are being committed; nil: none.
-func (r *replica) expect(writes []*write) {
+// expect announces a transaction that is being committed; none where writes is nil.
+func (r *replica) expect(id string, writes []*write) {
 	expected := make(map[place]*write, len(writes))
 	for _, w := range writes {
 		expected[w.place] = w
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.expected = expected
+	r.expected, r.awaited, r.madeAt = expected, id, 0
+}
+
+// made tells whether the transaction that was announced has turned up, and when.
+func (r *replica) made() (Revision, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.madeAt, r.madeAt != 0
 }
 
 // apply makes the next snapshot. It is called by the feeder only.
@@ -60,15 +72,15 @@ func (r *replica) apply(b batch) error {
 	r.mu.Unlock()
 	changes := make([]Change, 0, len(b.events))
 	for _, e := range b.events {
-		i, known := d.layout.named[e.table]
+		i, err := d.layout.find(e.table)
+		if err != nil {
+			return fmt.Errorf("read %s %s: %w", e.table, e.key, err)
+		}
 		var next *row
-		if w := expected[place{at(d.layout, i, known), e.key}]; w != nil && w.row != nil && e.value != nil && bytes.Equal(w.bytes, e.value) {
+		if w := expected[place{d.layout.schemas[i], e.key}]; w != nil && w.row != nil && e.value != nil && bytes.Equal(w.bytes, e.value) {
 			next = w.row
-		} else {
-			var err error
-			if next, err = d.layout.row(e.table, e.key, e.value); err != nil {
-				return err
-			}
+		} else if next, err = d.layout.row(e.table, e.key, e.value); err != nil {
+			return err
 		}
 		c := Change{Revision: b.revision, Table: e.table, Key: e.key}
 		if next != nil {
@@ -82,16 +94,12 @@ func (r *replica) apply(b batch) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if b.by != "" && b.by == r.awaited {
+		r.madeAt = b.revision
+	}
 	r.recent.add(b.revision, changes)
 	r.current.Store(&d.Snapshot)
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return nil
-}
-
-func at(l *layout, i int, known bool) *schema {
-	if !known {
-		return nil
-	}
-	return l.schemas[i]
 }

@@ -65,6 +65,7 @@ type Store struct {
 	replica *replica
 	queue   chan *update
 	log     *slog.Logger
+	id      string // of this run of this server
 
 	ctx   context.Context // ends when the store is closed or has failed
 	fail  context.CancelCauseFunc
@@ -93,6 +94,7 @@ func open(ctx context.Context, b backend, tables []AnyTable, log *slog.Logger) (
 		replica: newReplica(first),
 		queue:   make(chan *update, queued),
 		log:     log,
+		id:      newID(),
 		ctx:     life,
 		fail:    fail,
 	}
@@ -128,7 +130,13 @@ func (s *Store) View() *Snapshot { return s.replica.current.Load() }
 // Fresh is a state that holds everything that any server has acknowledged
 // before the call. It fails when the servers have no quorum.
 func (s *Store) Fresh(ctx context.Context) (*Snapshot, error) {
-	rev, err := s.backend.barrier(ctx)
+	if err := s.ctx.Err(); err != nil {
+		return nil, context.Cause(s.ctx)
+	}
+	if s.backend.alone() {
+		return s.View(), nil
+	}
+	rev, _, err := s.backend.barrier(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the newest revision: %w", err)
 	}
@@ -152,8 +160,20 @@ func (s *Store) Newer(ctx context.Context, than Revision) (*Snapshot, error) {
 	}
 }
 
-// feed applies the backend's watch to the replica, in order.
+// Origin says where the data comes from, and whether it was ever restored.
+func (s *Store) Origin(ctx context.Context) (Origin, error) { return s.backend.origin(ctx) }
+
+// feed applies the backend's watch to the replica, in order, and notices when the
+// backend breaks.
 func (s *Store) feed() {
+	s.done.Go(func() {
+		select {
+		case err := <-s.backend.broken():
+			s.log.Error("the store stops", "error", err)
+			s.fail(err)
+		case <-s.ctx.Done():
+		}
+	})
 	err := s.backend.watch(s.ctx, s.View().revision, s.replica.apply)
 	if err != nil && s.ctx.Err() == nil {
 		err = fmt.Errorf("follow the store's changes: %w", err)

@@ -205,3 +205,12 @@ func (l *layout) of(s *schema) int {
 	}
 	return i
 }
+
+// find is a table's place by name. Names that are not known are a newer gantry's.
+func (l *layout) find(table string) (int, error) {
+	i, ok := l.named[table]
+	if !ok {
+		return 0, fmt.Errorf("no table is named %q: %w", table, ErrNewer)
+	}
+	return i, nil
+}

@@ -67,12 +67,15 @@ func (s *scanned) add(r *row) {
 }
 
 // run calls an update's function once on the given state, and encodes what it wrote.
-func run(base state, f func(*Tx) error) (*Tx, error) {
+func run(base state, l limits, f func(*Tx) error) (*Tx, error) {
 	tx := &Tx{base: base}
 	if err := f(tx); err != nil {
 		return tx, err
 	}
-	return tx, tx.seal()
+	if err := tx.seal(); err != nil {
+		return tx, err
+	}
+	return tx, l.check(tx)
 }
 
 func (tx *Tx) get(s *schema, key string) *row {
@@ -179,10 +182,6 @@ func (tx *Tx) seal() error {
 			w.bytes = b
 		}
 		tx.bytes += len(w.bytes) + len(w.key) + perWrite
-	}
-	if len(tx.writes) > maxWrites || tx.bytes > maxBytes {
-		return fmt.Errorf("%w: it has %d rows and %d bytes, of at most %d and %d",
-			ErrTooLarge, len(tx.writes), tx.bytes, maxWrites, maxBytes)
 	}
 	return nil
 }

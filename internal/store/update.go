@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 )
 
 // An update waits for the committer. Its function only ever runs on the
@@ -36,28 +35,26 @@ type outcome struct {
 // f may run several times, always on the calling goroutine and never at once. If
 // ctx ends, Update returns its error; the writes are made or not, then.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error) {
-	base := s.View()
-	tx, err := run(base, f)
+	base, max := s.View(), s.backend.limits()
+	tx, err := run(base, max, f)
 	for err != nil || len(tx.writes) == 0 {
 		// It decided to write nothing: that needs no commit, but must not rest on
 		// something that another server has changed before we were called.
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		rev, unsure := s.backend.barrier(ctx)
+		fresh, unsure := s.Fresh(ctx)
 		if unsure != nil {
-			return 0, fmt.Errorf("ask for the newest revision: %w", unsure)
-		}
-		if rev <= base.revision {
-			return base.revision, err
-		}
-		if base, unsure = s.Newer(ctx, rev-1); unsure != nil {
 			return 0, unsure
 		}
+		if fresh == base || s.backend.alone() {
+			return base.revision, err
+		}
+		base = fresh
 		if tx.holds(base) {
 			return base.revision, err
 		}
-		tx, err = run(base, f)
+		tx, err = run(base, max, f)
 	}
 	u := &update{
 		tx:     tx,
@@ -73,7 +70,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error)
 		case queue <- u:
 			queue = nil
 		case now := <-u.again:
-			tx, err := run(now, f)
+			tx, err := run(now, max, f)
 			u.ran <- attempt{tx, err}
 		case r := <-u.result:
 			return r.revision, r.err

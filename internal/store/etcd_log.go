@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"runtime"
+	"slices"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// zapTo makes the logger that etcd wants out of the one we have. What etcd tells
+// at info level is of interest to nobody but etcd's authors: it becomes debug.
+// What etcd finds fatal goes to fatal and ends the goroutine, not the process.
+func zapTo(log *slog.Logger, fatal chan<- error) *zap.Logger {
+	return zap.New(bridge{log}, zap.WithFatalHook(fatalHook{fatal}))
+}
+
+// bridge is a zapcore.Core that writes to slog.
+type bridge struct{ log *slog.Logger }
+
+func level(l zapcore.Level) slog.Level {
+	switch {
+	case l >= zapcore.ErrorLevel:
+		return slog.LevelError
+	case l == zapcore.WarnLevel:
+		return slog.LevelWarn
+	default:
+		return slog.LevelDebug
+	}
+}
+
+func (b bridge) Enabled(l zapcore.Level) bool {
+	return b.log.Enabled(context.Background(), level(l))
+}
+
+func (b bridge) With(fields []zapcore.Field) zapcore.Core {
+	return bridge{b.log.With(args(fields)...)}
+}
+
+func (b bridge) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if b.Enabled(e.Level) {
+		return c.AddCore(e, b)
+	}
+	return c
+}
+
+func (b bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	b.log.Log(context.Background(), level(e.Level), "etcd: "+e.Message, args(fields)...)
+	return nil
+}
+
+func (bridge) Sync() error { return nil }
+
+// args are zap's fields as slog wants them.
+func args(fields []zapcore.Field) []any {
+	enc := zapcore.NewMapObjectEncoder()
+	for _, f := range fields {
+		f.AddTo(enc)
+	}
+	var all []any
+	for _, k := range slices.Sorted(maps.Keys(enc.Fields)) {
+		all = append(all, k, enc.Fields[k])
+	}
+	return all
+}
+
+// fatalHook is what happens instead of os.Exit.
+type fatalHook struct{ fatal chan<- error }
+
+func (h fatalHook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New("etcd gave up: " + e.Message)
+	for _, f := range fields {
+		if cause, ok := f.Interface.(error); ok {
+			err = errors.Join(err, cause)
+		}
+	}
+	select {
+	case h.fatal <- err:
+	default: // the first one counts; nobody listens on a nil channel
+	}
+	runtime.Goexit()
+}

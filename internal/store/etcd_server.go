@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"golang.org/x/sys/unix"
+)
+
+// member is the etcd inside this process.
+type member struct {
+	etcd  *embed.Etcd
+	dir   string
+	alone bool
+	// fatal gets what etcd would have ended the process for.
+	fatal chan error
+	// roomAt and roomErr are what room last found out, in Unix nanoseconds.
+	roomAt  atomic.Int64
+	roomErr atomic.Pointer[error]
+}
+
+const (
+	// A lone etcd elects itself after one election timeout: with these it is
+	// ready in well under a tenth of a second, and idles at a hundred wake-ups a second.
+	aloneTick     = 10 * time.Millisecond
+	aloneElection = 100 * time.Millisecond
+
+	// raftEntries is after how many transactions etcd writes a raft snapshot, and
+	// raftCatchUp how many it then keeps in memory for members that are behind; it
+	// has a megabyte at most in each, so few.
+	raftEntries = 2_000
+	raftCatchUp = 200
+
+	// roomNeeded is how much the disk must have free for a write: etcd ends itself
+	// when it cannot make its next 64 MiB log segment or grow its database.
+	roomNeeded = 192 << 20
+	// roomEvery is how often the disk is asked.
+	roomEvery = 100 * time.Millisecond
+
+	// stopPatience is how long etcd may take to stop.
+	stopPatience = 10 * time.Second
+)
+
+// ErrDiskFull: the disk that holds the store is almost full. Nothing was written;
+// updates succeed again as soon as there is room.
+var ErrDiskFull = errors.New("the disk is almost full, so the store takes no updates: free some space")
+
+func startMember(ctx context.Context, c EtcdConfig) (*member, error) {
+	m := &member{dir: c.Dir, alone: c.Listen == "", fatal: make(chan error, 1)}
+	cfg := embed.NewConfig()
+	cfg.Name = "gantry"
+	cfg.Dir = c.Dir
+	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
+	cfg.ListenPeerUrls = nil // nobody to talk to
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = nil, nil
+	if c.Listen != "" {
+		at, err := url.Parse(c.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("listen at %s: %w", c.Listen, err)
+		}
+		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*at}, []url.URL{*at}
+	}
+	cfg.TickMs, cfg.ElectionMs = uint(aloneTick.Milliseconds()), uint(aloneElection.Milliseconds())
+	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = raftEntries, raftCatchUp
+	cfg.MaxTxnOps, cfg.MaxRequestBytes = embeddedOps, embeddedBytes
+	cfg.QuotaBackendBytes = DefaultQuota
+	if c.Quota > 0 {
+		cfg.QuotaBackendBytes = c.Quota
+	}
+	cfg.AutoCompactionRetention = "0" // the keeper's, for it knows the followers
+	cfg.CompactHashCheckTime = time.Hour
+	cfg.EnableGRPCGateway = false
+	logger := zapTo(c.Log, m.fatal)
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := m.room(); err != nil {
+		return nil, err
+	}
+	e, err := m.start(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	m.etcd = e
+	return m, nil
+}
+
+// start waits until etcd has elected itself. etcd starts on a goroutine of its
+// own, for what it finds fatal ends the goroutine that it is on.
+func (m *member) start(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error) {
+	type started struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	begun := make(chan started, 1)
+	go func() {
+		e, err := embed.StartEtcd(cfg)
+		begun <- started{e, err}
+	}()
+	var e *embed.Etcd
+	select {
+	case s := <-begun:
+		if s.err != nil {
+			return nil, s.err
+		}
+		e = s.etcd
+	case err := <-m.fatal:
+		return nil, err
+	}
+	select {
+	case <-e.Server.ReadyNotify():
+		return e, nil
+	case err := <-e.Err():
+		return nil, err
+	case err := <-m.fatal:
+		return nil, err
+	case <-ctx.Done():
+		e.Close()
+		return nil, fmt.Errorf("wait until it is ready: %w", ctx.Err())
+	}
+}
+
+func (m *member) client() *clientv3.Client { return v3client.New(m.etcd.Server) }
+
+// stop ends etcd. It does not wait for ever: an etcd that has given up may be stuck.
+func (m *member) stop() error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.etcd.Close()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(stopPatience):
+		return fmt.Errorf("etcd in %s did not stop within %v", m.dir, stopPatience)
+	}
+}
+
+// room refuses while the disk is so full that etcd might not survive a write.
+func (m *member) room() error {
+	now := time.Now().UnixNano()
+	if last := m.roomAt.Load(); now-last < int64(roomEvery) {
+		if err := m.roomErr.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(filepath.Clean(m.dir), &fs); err != nil {
+		return fmt.Errorf("ask how full the disk of %s is: %w", m.dir, err)
+	}
+	var full *error
+	if free := int64(fs.Bavail) * fs.Bsize; free < roomNeeded {
+		full = new(fmt.Errorf("%w: %s has %d MiB left, of %d needed", ErrDiskFull, m.dir, free>>20, roomNeeded>>20))
+	}
+	m.roomErr.Store(full)
+	m.roomAt.Store(now)
+	if full != nil {
+		return *full
+	}
+	return nil
+}
+
+// sizes are the database's size on disk and how much of it is in use, in bytes.
+func (m *member) sizes() (size, inUse int64) {
+	b := m.etcd.Server.Backend()
+	return b.Size(), b.SizeInUse()
+}
