@@ -4,26 +4,34 @@ import "cmp"
 
 // blockSize bounds what is moved in memory when an instance changes its place in an order,
 // and what is copied when that happens for the first time after a clone.
-const blockSize = 64
+const blockSize = 32
 
-// An entry is an instance at its place in an order: by key, then by tie.
-type entry struct {
+// A position is where an instance stands in an order: by key, then by tie.
+type position struct {
 	key  uint64 // what binpack goes by: the first resource left in the high half, the second in the low
 	tie  uint64 // tasks in the high half (0 in random orders), hash of the id in the low
 	slot int32
-	gpus uint32
-	cpu  uint32 // what is left, as far as it can be said in 32 bits
-	mem  uint32
 }
 
-func compareEntries(a, b *entry) int {
-	if c := cmp.Compare(a.key, b.key); c != 0 {
-		return c
+// compare spells out what cmp.Or would say: this is where placing a task spends its time.
+func (a *position) compare(b *position) int {
+	if a.key != b.key {
+		return cmp.Compare(a.key, b.key)
 	}
-	if c := cmp.Compare(a.tie, b.tie); c != 0 {
-		return c
+	if a.tie != b.tie {
+		return cmp.Compare(a.tie, b.tie)
 	}
 	return cmp.Compare(a.slot, b.slot)
+}
+
+// like tells whether two instances differ in nothing but the hash, as far as the order
+// tells.
+func (a *position) like(b *position) bool { return a.key == b.key && a.tie>>32 == b.tie>>32 }
+
+// An entry is an instance in an order, with what it has left as far as 32 bits can say it.
+type entry struct {
+	position
+	cpu, mem, gpus uint32
 }
 
 // A block is a run of neighbours in an order. It always has an entry.
@@ -39,13 +47,13 @@ type blockRef struct {
 	// stamp is new with every change of an instance in the block: blocks with the same
 	// stamp have the same instances in the same state.
 	stamp          uint64
-	first          entry
+	first          position
 	cpu, mem, gpus uint32 // the most that any of the instances has left of each
 }
 
 // refresh brings a ref up to date with its changed block.
 func (r *blockRef) refresh(stamp uint64) {
-	r.stamp, r.first = stamp, r.entries[0]
+	r.stamp, r.first = stamp, r.entries[0].position
 	r.cpu, r.mem, r.gpus = 0, 0, 0
 	for i := range r.block.entries[:r.n] {
 		e := &r.block.entries[i]
@@ -53,12 +61,12 @@ func (r *blockRef) refresh(stamp uint64) {
 	}
 }
 
-// search gives the place of the first entry of the block that is not before e.
-func (b *block) search(e *entry) int {
+// search gives the place of the first entry of the block that is not before p.
+func (b *block) search(p *position) int {
 	low, high := 0, b.n
 	for low < high {
 		mid := (low + high) / 2
-		if compareEntries(&b.entries[mid], e) < 0 {
+		if b.entries[mid].compare(p) < 0 {
 			low = mid + 1
 		} else {
 			high = mid

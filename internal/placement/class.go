@@ -10,13 +10,13 @@ type class struct {
 	blocks []blockRef
 }
 
-// find gives the block where e is or belongs: the last that begins at or before it, else
+// find gives the block where p is or belongs: the last that begins at or before it, else
 // the first.
-func (k *class) find(e *entry) int {
+func (k *class) find(p *position) int {
 	low, high := 0, len(k.blocks)
 	for low < high {
 		mid := (low + high) / 2
-		if compareEntries(&k.blocks[mid].first, e) <= 0 {
+		if k.blocks[mid].first.compare(p) <= 0 {
 			low = mid + 1
 		} else {
 			high = mid
@@ -25,11 +25,11 @@ func (k *class) find(e *entry) int {
 	return max(low-1, 0)
 }
 
-// lower gives the block and the place in it of the first entry that is not before e. The
+// lower gives the block and the place in it of the first entry that is not before p. The
 // end is the place behind the last block.
-func (k *class) lower(e *entry) (block, at int) {
-	block = k.find(e)
-	if at = k.blocks[block].search(e); at == k.blocks[block].n {
+func (k *class) lower(p *position) (block, at int) {
+	block = k.find(p)
+	if at = k.blocks[block].search(p); at == k.blocks[block].n {
 		return block + 1, 0
 	}
 	return block, at
@@ -42,25 +42,25 @@ func (k *class) insert(e entry, me *owner, f *family) {
 		k.blocks[0].refresh(f.stamp())
 		return
 	}
-	i := k.find(&e)
+	i := k.find(&e.position)
 	if k.blocks[i].n == blockSize {
 		k.split(i, me, f)
-		i = k.find(&e)
+		i = k.find(&e.position)
 	}
 	r := k.own(i, me)
-	r.insert(r.search(&e), e)
+	r.insert(r.search(&e.position), e)
 	r.refresh(f.stamp())
 }
 
-// delete takes e out, which must be there.
-func (k *class) delete(e *entry, me *owner, f *family) {
-	i := k.find(e)
+// delete takes out the entry at p, which must be there.
+func (k *class) delete(p *position, me *owner, f *family) {
+	i := k.find(p)
 	if k.blocks[i].n == 1 {
 		k.blocks = slices.Delete(k.blocks, i, i+1)
 		return
 	}
 	r := k.own(i, me)
-	r.delete(r.search(e))
+	r.delete(r.search(p))
 	r.refresh(f.stamp())
 	if i > 0 && k.blocks[i-1].n+r.n <= blockSize/2 {
 		k.join(i-1, me, f)

@@ -77,8 +77,9 @@ func (c *Cluster) ownGroup(name gantry.Group) *group {
 
 // spreadOver gives the group's tasks by value of d. It counts them the first time, and
 // keeps count from then on.
-func (c *Cluster) spreadOver(name gantry.Group, g *group, d *dimension) []int32 {
-	if g == nil {
+func (c *Cluster) spreadOver(name gantry.Group, d *dimension) []int32 {
+	g, known := c.group.get(name)
+	if !known {
 		return nil
 	}
 	for _, s := range g.spreads {
@@ -88,14 +89,9 @@ func (c *Cluster) spreadOver(name gantry.Group, g *group, d *dimension) []int32 
 	}
 	g = c.ownGroup(name)
 	s := spread{over: d.id}
-	for p, pg := range g.on.pages {
-		if pg == nil {
-			continue
-		}
-		for i, n := range pg.items {
-			if n > 0 {
-				s.add(d.valueAt(int32(p*pageSize+i)), n)
-			}
+	for slot, n := range g.on.all() {
+		if *n > 0 {
+			s.add(d.valueAt(slot), *n)
 		}
 	}
 	g.spreads = append(g.spreads, s)

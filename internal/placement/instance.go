@@ -32,9 +32,9 @@ type node struct {
 	instance *Instance // nil: the slot is free
 	free     Resources
 	tasks    uint32
-	hash     uint32 // of the instance's id, for ties
-	owner    *owner // of the slices below
-	ports    []Port // taken; one port stands here as often as it is held
+	hash     uint32    // of the instance's id, for ties
+	owner    *owner    // of the slices below
+	ports    []portKey // taken; one port stands here as often as it is held
 	groups   []groupCount
 }
 
@@ -53,7 +53,7 @@ func (n *node) accepts() bool {
 const active = ecsapi.ContainerInstanceStatusActive
 
 // holds tells whether a port is taken.
-func (n *node) holds(p Port) bool { return slices.Contains(n.ports, p) }
+func (n *node) holds(p Port) bool { return slices.Contains(n.ports, p.key()) }
 
 // tasksOf gives how many tasks of a group there are.
 func (n *node) tasksOf(group gantry.Group) int32 {
@@ -93,8 +93,8 @@ func (n *node) take(group gantry.Group, d *Demand, sign int64) bool {
 	n.free.Other = add(n.free.Other, d.Other, -sign)
 	for _, p := range d.Ports {
 		if sign > 0 {
-			n.ports = append(n.ports, p)
-		} else if i := slices.Index(n.ports, p); i >= 0 {
+			n.ports = append(n.ports, p.key())
+		} else if i := slices.Index(n.ports, p.key()); i >= 0 {
 			n.ports = slices.Delete(n.ports, i, i+1)
 		}
 	}
@@ -109,7 +109,7 @@ func (n *node) replace(inst *Instance) {
 		n.free.GPUs += inst.Total.GPUs - old.Total.GPUs
 		n.free.Other = add(add(n.free.Other, inst.Total.Other, 1), old.Total.Other, -1)
 		for _, p := range old.Reserved {
-			if i := slices.Index(n.ports, p); i >= 0 {
+			if i := slices.Index(n.ports, p.key()); i >= 0 {
 				n.ports = slices.Delete(n.ports, i, i+1)
 			}
 		}
@@ -117,7 +117,9 @@ func (n *node) replace(inst *Instance) {
 		n.free = inst.Total
 		n.hash = hash32(string(inst.ID))
 	}
-	n.ports = append(n.ports, inst.Reserved...)
+	for _, p := range inst.Reserved {
+		n.ports = append(n.ports, p.key())
+	}
 	n.instance = inst
 }
 

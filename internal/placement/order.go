@@ -26,9 +26,9 @@ type order struct {
 
 // A place is where an order has an instance.
 type place struct {
+	position
 	class    int32 // counted from 1; 0: not in the order
 	admitted verdict
-	entry    entry
 }
 
 // A verdict is what a shape without questions about tasks said of an instance: it stands
@@ -117,14 +117,15 @@ func (c *Cluster) buildOrder(s *shape) *order {
 		if !o.admits(n, p) {
 			continue
 		}
-		p.class, p.entry = o.classOf(c, slot), s.entry(slot, n)
+		e := s.entry(slot, n)
+		p.class, p.position = o.classOf(c, slot), e.position
 		for int(p.class) > len(sorted) {
 			sorted = append(sorted, nil)
 		}
-		sorted[p.class-1] = append(sorted[p.class-1], p.entry)
+		sorted[p.class-1] = append(sorted[p.class-1], e)
 	}
 	for i, entries := range sorted {
-		slices.SortFunc(entries, func(a, b entry) int { return compareEntries(&a, &b) })
+		slices.SortFunc(entries, func(a, b entry) int { return a.compare(&b.position) })
 		o.classes[i].fill(entries, c.me, c.family)
 	}
 	return o
@@ -149,12 +150,13 @@ func (o *order) update(c *Cluster, slot int32) {
 	n := c.nodes.get(slot)
 	p := o.places.own(slot, c.me)
 	if p.class > 0 {
-		o.ownClass(p.class, c.me).delete(&p.entry, c.me, c.family)
+		o.ownClass(p.class, c.me).delete(&p.position, c.me, c.family)
 		p.class = 0
 	}
 	if o.admits(n, p) {
-		p.class, p.entry = o.classOf(c, slot), o.shape.entry(slot, n)
-		o.ownClass(p.class, c.me).insert(p.entry, c.me, c.family)
+		e := o.shape.entry(slot, n)
+		p.class, p.position = o.classOf(c, slot), e.position
+		o.ownClass(p.class, c.me).insert(e, c.me, c.family)
 	}
 }
 

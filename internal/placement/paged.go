@@ -2,6 +2,7 @@ package placement
 
 import (
 	"hash/maphash"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -11,46 +12,75 @@ import (
 // gives both sides new owners, and so costs no copy until something changes.
 type owner struct{ _ byte }
 
-// pageSize is how many items are copied when one of them changes for the first time after
-// a clone: few, since a request changes few, and enough to keep the list of pages short.
-const pageSize = 32
+// The copies that one change of one item costs after a clone: a page of items and a branch
+// of pages. Both are small, and so is what remains for every clone to copy, the list of
+// branches: a twentieth of a kilobyte for a thousand items.
+const (
+	pageSize   = 8
+	branchSize = 32
+)
 
 type page[T any] struct {
 	owner *owner
 	items [pageSize]T
 }
 
+type branch[T any] struct {
+	owner *owner
+	pages [branchSize]*page[T]
+}
+
 // paged is a list of items that clones share page by page. Items that were never set are
 // zero.
-type paged[T any] struct{ pages []*page[T] }
+type paged[T any] struct{ branches []*branch[T] }
 
-// get gives item i to read, nil where it was never set.
+// get gives item i to read, nil where neither it nor a neighbour was ever set.
 func (p *paged[T]) get(i int32) *T {
-	n := int(i) / pageSize
-	if n >= len(p.pages) || p.pages[n] == nil {
+	n := int(i) / (pageSize * branchSize)
+	if n >= len(p.branches) || p.branches[n] == nil {
 		return nil
 	}
-	return &p.pages[n].items[i%pageSize]
+	pg := p.branches[n].pages[i/pageSize%branchSize]
+	if pg == nil {
+		return nil
+	}
+	return &pg.items[i%pageSize]
 }
 
 // own gives item i to change.
 func (p *paged[T]) own(i int32, me *owner) *T {
-	n := int(i) / pageSize
-	for n >= len(p.pages) {
-		p.pages = append(p.pages, nil)
+	n := int(i) / (pageSize * branchSize)
+	for n >= len(p.branches) {
+		p.branches = append(p.branches, nil)
 	}
-	switch pg := p.pages[n]; {
-	case pg == nil:
-		p.pages[n] = &page[T]{owner: me}
-	case pg.owner != me:
-		mine := *pg
-		mine.owner = me
-		p.pages[n] = &mine
+	switch b := p.branches[n]; {
+	case b == nil:
+		p.branches[n] = &branch[T]{owner: me}
+	case b.owner != me:
+		p.branches[n] = &branch[T]{me, b.pages}
 	}
-	return &p.pages[n].items[i%pageSize]
+	pg := &p.branches[n].pages[i/pageSize%branchSize]
+	switch {
+	case *pg == nil:
+		*pg = &page[T]{owner: me}
+	case (*pg).owner != me:
+		*pg = &page[T]{me, (*pg).items}
+	}
+	return &(*pg).items[i%pageSize]
 }
 
-func (p paged[T]) clone() paged[T] { return paged[T]{slices.Clone(p.pages)} }
+// all gives the items that were set, and neighbours of theirs.
+func (p *paged[T]) all() iter.Seq2[int32, *T] {
+	return func(yield func(int32, *T) bool) {
+		for n := range int32(len(p.branches) * branchSize * pageSize) {
+			if item := p.get(n); item != nil && !yield(n, item) {
+				return
+			}
+		}
+	}
+}
+
+func (p paged[T]) clone() paged[T] { return paged[T]{slices.Clone(p.branches)} }
 
 // shardCount keeps a shard, which is what is copied when one key of it changes, small
 // for thousands of keys, and a clone of all shards cheap.

@@ -24,9 +24,10 @@ func (r *Request) bind(c *Cluster) *order {
 		r.family, r.memo = c.family, memo{}
 		c.family.want(r.shape)
 	}
-	r.group, _ = c.group.get(r.spec.Group)
 	for i, id := range o.dimensions {
-		r.tasks[i] = c.spreadOver(r.spec.Group, r.group, c.dimensionByID(id))
+		r.tasks[i] = c.spreadOver(r.spec.Group, c.dimensionByID(id))
+	}
+	if r.levels || r.distinct {
 		r.group, _ = c.group.get(r.spec.Group)
 	}
 	return o

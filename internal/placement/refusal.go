@@ -132,7 +132,7 @@ func (r *Refusal) Event() string {
 	case ReasonAttribute:
 		text += "is missing an attribute required by your task."
 	default:
-		text += fmt.Sprintf("encountered error %q.", reason)
+		text += fmt.Sprintf("encountered error %q.", strings.TrimSuffix(string(reason), "."))
 	}
 	return text + " " + r.String()
 }

@@ -50,6 +50,17 @@ const (
 	UDP Protocol = "udp"
 )
 
+// A portKey is a Port in four bytes, as the index keeps it.
+type portKey uint32
+
+func (p Port) key() portKey {
+	key := portKey(p.Number) << 1
+	if p.Protocol == UDP {
+		key |= 1
+	}
+	return key
+}
+
 // PortsOf lists TCP and UDP ports that are kept apart.
 func PortsOf(tcp, udp []uint16) []Port {
 	ports := make([]Port, 0, len(tcp)+len(udp))

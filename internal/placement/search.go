@@ -12,11 +12,11 @@ type remembered struct {
 
 // class gives the memos of a class's blocks.
 func (m *memo) class(i, blocks int) []remembered {
-	for i >= len(m.classes) {
-		m.classes = append(m.classes, nil)
+	if missing := i + 1 - len(m.classes); missing > 0 {
+		m.classes = append(m.classes, make([][]remembered, missing)...)
 	}
-	for len(m.classes[i]) < blocks {
-		m.classes[i] = append(m.classes[i], remembered{})
+	if missing := blocks - len(m.classes[i]); missing > 0 {
+		m.classes[i] = append(m.classes[i], make([]remembered, missing)...)
 	}
 	return m.classes[i]
 }
@@ -117,13 +117,13 @@ func (s *search) fits(e *entry) (level uint32, fits bool) {
 // nextLike gives, of the instances that are as good as best, the first whose hash is at or
 // after the pivot, else best itself, which is the first of them all.
 func (s *search) nextLike(best candidate) entry {
-	from := best.entry
+	from := best.position
 	from.tie, from.slot = best.tie&^0xffffffff|uint64(s.pivot), 0
 	i := s.class.find(&from)
 	ref := &s.class.blocks[i]
 	for at := ref.search(&from); at < ref.n; at++ {
 		e := &ref.entries[at]
-		if !like(e, &best.entry) {
+		if !e.like(&best.position) {
 			return best.entry
 		}
 		if level, fits := s.fits(e); fits && level == best.level {
@@ -132,11 +132,11 @@ func (s *search) nextLike(best candidate) entry {
 	}
 	for i++; i < len(s.class.blocks); i++ {
 		ref := &s.class.blocks[i]
-		if !like(&ref.first, &best.entry) {
+		if !ref.first.like(&best.position) {
 			break
 		}
 		if m := s.look(i, ref); m.at >= 0 && m.level == best.level {
-			if e := &ref.entries[m.at]; like(e, &best.entry) {
+			if e := &ref.entries[m.at]; e.like(&best.position) {
 				return *e
 			}
 			break
@@ -145,10 +145,6 @@ func (s *search) nextLike(best candidate) entry {
 	return best.entry
 }
 
-// like tells whether two instances differ in nothing but the hash, as far as the order
-// tells.
-func like(a, b *entry) bool { return a.key == b.key && a.tie>>32 == b.tie>>32 }
-
 // tries is how often a random choice is drawn from all instances before those that fit are
 // listed: in a cluster with some room the first draws succeed.
 const tries = 16
@@ -156,8 +152,8 @@ const tries = 16
 // anyLike gives any of the instances that are as good as best, each as likely as the other.
 func (s *search) anyLike(best candidate) candidate {
 	blocks := s.class.blocks
-	first, skip := s.class.lower(&entry{key: best.key})
-	last, rest := s.class.lower(&entry{key: best.key, tie: 1 << 32}) // hashes end before
+	first, skip := s.class.lower(&position{key: best.key})
+	last, rest := s.class.lower(&position{key: best.key, tie: 1 << 32}) // hashes end before
 	best.run = rest - skip
 	for _, b := range blocks[first:last] {
 		best.run += b.n
@@ -180,7 +176,7 @@ func (s *search) anyLike(best candidate) candidate {
 		}
 		for at := range blocks[i].entries[:blocks[i].n] {
 			e := &blocks[i].entries[at]
-			if !like(e, &best.entry) {
+			if !e.like(&best.position) {
 				continue
 			}
 			if level, fits := s.fits(e); fits && level == best.level {

@@ -71,7 +71,7 @@ func has(inst *Instance, a *ecsapi.Attribute) bool {
 
 // entry gives the place of an instance in orders of the shape.
 func (s *shape) entry(slot int32, n *node) entry {
-	e := entry{slot: slot, cpu: clamp(n.free.CPU), mem: clamp(n.free.Memory), gpus: clamp(n.free.GPUs)}
+	e := entry{position: position{slot: slot}, cpu: clamp(n.free.CPU), mem: clamp(n.free.Memory), gpus: clamp(n.free.GPUs)}
 	for i, r := range s.packs {
 		left := e.cpu
 		if r == memory {
