@@ -177,3 +177,8 @@ func (j *Journal) Recall(key string) (value string, err error) {
 	})
 	return value, err
 }
+
+// Note stores one of the agent's own values soon, without waiting for the disk: one that a crash may set back.
+func (j *Journal) Note(key, value string) {
+	j.begin(&entry{bucket: bucketAgent, key: key, value: []byte(value)})
+}

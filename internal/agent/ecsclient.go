@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"gantry/internal/agent/engine"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+const (
+	// target is the prefix of X-Amz-Target for ECS.
+	target = "AmazonEC2ContainerServiceV20141113."
+	// callTimeout bounds one attempt of an API call.
+	callTimeout = 30 * time.Second
+	// maxAnswer bounds the body of an answer. The largest echoes an instance's attributes.
+	maxAnswer = 4 << 20
+)
+
+// An ecsClient calls the few operations of the ECS API that an agent needs. It does not repeat calls: whoever calls
+// knows for how long that makes sense.
+type ecsClient struct {
+	endpoint string // "http://host:port"
+	signer   signer
+	http     *http.Client
+}
+
+// call posts one request. The error is a *wire.Error where ECS answered with one.
+func (c *ecsClient) call(ctx context.Context, operation string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := c.post(ctx, operation, in, out); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	return nil
+}
+
+func (c *ecsClient) post(ctx context.Context, operation string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.endpoint, "/")+"/", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", target+operation)
+	r.Header.Set("User-Agent", userAgent)
+	if err := c.signer.sign(ctx, r, body); err != nil {
+		return err
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return readError(answer.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+// readError reads an AWS JSON error; a body that is none (a proxy's page) gives an error without a code.
+func readError(status int, body []byte) error {
+	var e struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+		Upper   string `json:"Message"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil || e.Type == "" {
+		return &wire.Error{Status: status, Message: fmt.Sprintf("HTTP status %d without an error of ECS", status)}
+	}
+	_, code, found := strings.Cut(e.Type, "#")
+	if !found {
+		code = e.Type
+	}
+	if e.Message == "" {
+		e.Message = e.Upper
+	}
+	return &wire.Error{Code: code, Message: e.Message, Status: status}
+}
+
+// SubmitTaskStateChange tells the control plane of a task's change. Its error is an *engine.Rejection where the answer
+// will never be another one.
+func (c *ecsClient) SubmitTaskStateChange(ctx context.Context, change *ecsapi.SubmitTaskStateChangeInput) error {
+	var out ecsapi.SubmitTaskStateChangeOutput
+	err := c.call(ctx, "SubmitTaskStateChange", change, &out)
+	var refused *wire.Error
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case "AccessDeniedException", "InvalidParameterException", "ClientException":
+			return &engine.Rejection{Err: err}
+		}
+	}
+	return err
+}

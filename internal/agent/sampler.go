@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"context"
+	"maps"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"gantry/internal/agent/engine"
+	"gantry/internal/wire/acsapi"
+)
+
+// sampleEvery is how often containers are measured: about as often as the genuine agent does.
+const sampleEvery = time.Second
+
+// A sampler measures every running container once a second and adds up what it sees until the telemetry asks for it.
+type sampler struct {
+	engine *engine.Engine
+	meter  Meter
+
+	mu     sync.Mutex
+	series map[string]*series // guarded by mu; by container id
+}
+
+// A series is what one container did since the last publication.
+type series struct {
+	latest Usage
+	// rates of the latest sample, bytes per second
+	rxRate, txRate float64
+
+	cpu, memory stats
+	read, write counter
+	network     *networkSeries
+}
+
+type networkSeries struct {
+	rxBytes, rxPackets, rxErrors, rxDropped counter
+	txBytes, txPackets, txErrors, txDropped counter
+	rxRate, txRate                          stats
+}
+
+func newSampler(e *engine.Engine, m Meter) *sampler {
+	return &sampler{engine: e, meter: m, series: map[string]*series{}}
+}
+
+// run samples until ctx ends.
+func (s *sampler) run(ctx context.Context) error {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.sample(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *sampler) sample(ctx context.Context) {
+	alive := map[string]bool{}
+	for _, view := range s.engine.Tasks() {
+		for i := range view.Task.Containers {
+			c := &view.Task.Containers[i]
+			if c.Phase != engine.Up {
+				continue
+			}
+			usage, ok, err := s.meter.Measure(ctx, c.RuntimeID)
+			if err != nil || !ok {
+				continue // it has just ended, or its cgroup can't be read this time
+			}
+			alive[c.RuntimeID] = true
+			s.add(c.RuntimeID, usage)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.series, func(id string, _ *series) bool { return !alive[id] })
+}
+
+func (s *sampler) add(id string, now Usage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.series[id]
+	if r == nil {
+		s.series[id] = &series{latest: now} // a rate needs two samples
+		return
+	}
+	r.add(now, runtime.NumCPU())
+}
+
+// add adds one more sample. It is pure but for r.
+func (r *series) add(now Usage, cores int) {
+	elapsed := now.At.Sub(r.latest.At).Seconds()
+	if elapsed <= 0 {
+		return
+	}
+	used := float64(now.CPUNanos-min(r.latest.CPUNanos, now.CPUNanos)) / 1e9
+	r.cpu.add(used / float64(cores) / elapsed * 100)
+	r.memory.add(float64(now.Memory / engine.MiB))
+	r.read.add(now.ReadBytes)
+	r.write.add(now.WriteBytes)
+	if n := now.Network; n != nil {
+		if r.network == nil {
+			r.network = &networkSeries{}
+		}
+		if before := r.latest.Network; before != nil {
+			r.rxRate = float64(n.RxBytes-min(before.RxBytes, n.RxBytes)) / elapsed
+			r.txRate = float64(n.TxBytes-min(before.TxBytes, n.TxBytes)) / elapsed
+		}
+		r.network.add(n, r.rxRate, r.txRate)
+	}
+	r.latest = now
+}
+
+func (s *networkSeries) add(n *NetworkUsage, rxRate, txRate float64) {
+	s.rxBytes.add(n.RxBytes)
+	s.rxPackets.add(n.RxPackets)
+	s.rxErrors.add(n.RxErrors)
+	s.rxDropped.add(n.RxDropped)
+	s.txBytes.add(n.TxBytes)
+	s.txPackets.add(n.TxPackets)
+	s.txErrors.add(n.TxErrors)
+	s.txDropped.add(n.TxDropped)
+	s.rxRate.add(rxRate)
+	s.txRate.add(txRate)
+}
+
+// collect is the metrics of one container since the last call; false where there are none yet.
+func (s *sampler) collect(id string) (acsapi.ContainerMetric, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.series[id]
+	if r == nil || r.cpu.count == 0 {
+		return acsapi.ContainerMetric{}, false
+	}
+	m := acsapi.ContainerMetric{
+		CPU: r.cpu.set(), Memory: r.memory.set(),
+		Storage: &acsapi.StorageStatsSet{ReadSizeBytes: r.read.set(), WriteSizeBytes: r.write.set()},
+	}
+	if n := r.network; n != nil {
+		m.Network = &acsapi.NetworkStatsSet{
+			RxBytes: n.rxBytes.set(), RxPackets: n.rxPackets.set(), RxErrors: n.rxErrors.set(), RxDropped: n.rxDropped.set(),
+			TxBytes: n.txBytes.set(), TxPackets: n.txPackets.set(), TxErrors: n.txErrors.set(), TxDropped: n.txDropped.set(),
+			RxBytesPerSecond: n.rxRate.set(), TxBytesPerSecond: n.txRate.set(),
+		}
+	}
+	s.series[id] = &series{latest: r.latest, rxRate: r.rxRate, txRate: r.txRate}
+	return m, true
+}
+
+// stats sums up samples of a quantity.
+type stats struct {
+	least, most, sum float64
+	count            int64
+}
+
+func (s *stats) add(v float64) {
+	if s.count == 0 {
+		s.least, s.most = v, v
+	}
+	s.least, s.most = min(s.least, v), max(s.most, v)
+	s.sum += v
+	s.count++
+}
+
+func (s *stats) set() *acsapi.StatsSet {
+	return &acsapi.StatsSet{Min: s.least, Max: s.most, Sum: s.sum, SampleCount: s.count}
+}
+
+// counter sums up samples of a running total.
+type counter struct{ values []uint64 }
+
+func (c *counter) add(v uint64) { c.values = append(c.values, v) }
+
+// set is the counter's set. What is above the largest int64 spills into the overflow members.
+func (c *counter) set() *acsapi.CounterSet {
+	out := &acsapi.CounterSet{SampleCount: int64(len(c.values))}
+	if len(c.values) == 0 {
+		return out
+	}
+	out.Min, out.OverflowMin = spill(slices.Min(c.values))
+	out.Max, out.OverflowMax = spill(slices.Max(c.values))
+	for _, v := range c.values {
+		low, high := spill(v)
+		if out.Sum > math.MaxInt64-low {
+			out.OverflowSum += low - (math.MaxInt64 - out.Sum)
+			out.Sum = math.MaxInt64
+		} else {
+			out.Sum += low
+		}
+		out.OverflowSum += high
+	}
+	return out
+}
+
+func spill(v uint64) (low, high int64) {
+	if v <= math.MaxInt64 {
+		return int64(v), 0
+	}
+	return math.MaxInt64, int64(v - math.MaxInt64)
+}

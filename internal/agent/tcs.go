@@ -1,0 +1,233 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"gantry/internal/agent/engine"
+	"gantry/internal/wire/acsapi"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	// publishEvery is how often metrics and health are sent.
+	publishEvery = 20 * time.Second
+	// tasksPerFrame bounds one frame of metrics or health, as the protocol has it.
+	tasksPerFrame = 10
+)
+
+// runTCS keeps a telemetry connection until ctx ends. An instance that is not ACTIVE has none: see inactivePause.
+func (a *Agent) runTCS(ctx context.Context) error {
+	pauses := tcsBackoff()
+	for {
+		began := time.Now()
+		err := a.telemetrySession(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		pause := pauses.next()
+		if lasted := time.Since(began); lasted >= shortest && websocket.CloseStatus(err) == websocket.StatusNormalClosure {
+			pause = 0
+			pauses.reset()
+		} else if lasted >= steadyAfter {
+			pauses.reset()
+		}
+		a.log.Info("the telemetry connection ended", "reason", err, "again in", pause)
+		if sleep(ctx, pause) != nil {
+			return nil
+		}
+	}
+}
+
+func (a *Agent) telemetrySession(ctx context.Context) error {
+	instance := *a.instance.Load()
+	at, err := a.discover(ctx, instance)
+	if err != nil {
+		return err
+	}
+	conn, err := a.dial(ctx, at.telemetry, url.Values{
+		"agentHash": {a.cfg.BuildHash}, "agentVersion": {Version}, "cluster": {a.cfg.Cluster},
+		"containerInstance": {instance.ARN}, "dockerVersion": {a.cfg.RuntimeVersion},
+	})
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", at.telemetry, err)
+	}
+	defer conn.CloseNow()
+	t := &telemetry{agent: a, conn: conn, instance: instance}
+	return t.run(ctx)
+}
+
+// A telemetry is an open telemetry connection.
+type telemetry struct {
+	agent    *Agent
+	conn     *websocket.Conn
+	instance Instance
+}
+
+func (t *telemetry) run(ctx context.Context) error {
+	reading, quit := context.WithCancel(context.WithoutCancel(ctx))
+	defer quit()
+	incoming, ended := listen(reading, t.conn)
+	tick := time.NewTicker(publishEvery)
+	defer tick.Stop()
+	idle := time.NewTimer(jittered(idleAfter, idleJitter))
+	defer idle.Stop()
+	if err := t.publish(ctx); err != nil {
+		return err
+	}
+	for {
+		var err error
+		select {
+		case text := <-incoming:
+			idle.Reset(jittered(idleAfter, idleJitter))
+			t.hear(text)
+		case <-tick.C:
+			err = t.publish(ctx)
+		case err = <-ended:
+		case <-idle.C:
+			err = errIdle
+		case <-ctx.Done():
+			err = errors.Join(ctx.Err(), t.conn.Close(websocket.StatusGoingAway, "the agent is stopping"))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// hear reads an answer. Acknowledgements need nothing; an error is told and changes nothing.
+func (t *telemetry) hear(text []byte) {
+	frame, err := acsapi.Decode(text)
+	if err != nil {
+		t.agent.log.Warn("an answer to telemetry makes no sense", "err", err)
+		return
+	}
+	switch frame.Type {
+	case acsapi.TypeAckPublishMetric, acsapi.TypeAckPublishHealth, acsapi.TypeAckPublishInstanceStatus, acsapi.TypeHeartbeat:
+	default:
+		t.agent.log.Warn("the control plane refuses telemetry", "type", frame.Type, "message", string(frame.Message))
+	}
+}
+
+// publish sends one round: metrics, health where a task has health checks, and the instance's status once per
+// heartbeat of the control connection.
+func (t *telemetry) publish(ctx context.Context) error {
+	now := time.Now()
+	views := t.agent.engine.Tasks()
+	for _, m := range metricsFrames(t.agent.samples, views) {
+		m.Metadata = t.metadata(m.Metadata)
+		m.Timestamp = seconds(now)
+		if err := t.send(ctx, acsapi.TypePublishMetrics, m); err != nil {
+			return err
+		}
+	}
+	for _, h := range healthFrames(views) {
+		h.Metadata = t.metadata(h.Metadata)
+		h.Timestamp = seconds(now)
+		if err := t.send(ctx, acsapi.TypePublishHealth, h); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-t.agent.beat:
+		return t.sendStatus(ctx, now)
+	default:
+		return nil
+	}
+}
+
+func (t *telemetry) metadata(m acsapi.MetricsMetadata) acsapi.MetricsMetadata {
+	m.Cluster, m.ContainerInstance, m.MessageID = t.agent.cfg.Cluster, t.instance.ARN, newID()
+	return m
+}
+
+func (t *telemetry) sendStatus(ctx context.Context, now time.Time) error {
+	return t.send(ctx, acsapi.TypePublishInstanceStatus, acsapi.PublishInstanceStatusRequest{
+		Metadata:  acsapi.InstanceStatusMetadata{Cluster: t.agent.cfg.Cluster, ContainerInstance: t.instance.ARN, RequestID: newID()},
+		Statuses:  []acsapi.InstanceStatus{t.agent.runtimeHealth.check(ctx, t.agent.containers, now)},
+		Timestamp: seconds(now),
+	})
+}
+
+// send sends a frame without the genuine agent's block of signed headers: the connection itself is signed, and a
+// server may ignore the block.
+func (t *telemetry) send(ctx context.Context, typ string, message any) error {
+	text, err := acsapi.Encode(typ, message)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return t.conn.Write(ctx, websocket.MessageText, text)
+}
+
+// seconds is how TCS writes a time.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// metricsFrames is the metrics of all tasks, ten to a frame; one empty frame where there are none.
+func metricsFrames(samples *sampler, views []engine.View) []acsapi.PublishMetricsRequest {
+	var tasks []acsapi.TaskMetric
+	for _, v := range views {
+		m := acsapi.TaskMetric{
+			TaskArn: v.Def.ARN, TaskDefinitionFamily: v.Def.Task.Family, TaskDefinitionVersion: v.Def.Task.Version,
+			ClusterArn: v.Def.Task.TaskClusterArn,
+		}
+		for i := range v.Task.Containers {
+			c, def := &v.Task.Containers[i], &v.Def.Containers[i]
+			metric, ok := samples.collect(c.RuntimeID)
+			if !ok {
+				continue
+			}
+			metric.ContainerName, metric.ContainerArn = c.Name, def.ContainerArn
+			if def.RestartPolicy != nil && def.RestartPolicy.Enabled {
+				metric.Restart = &acsapi.RestartStatsSet{RestartCount: int64(c.Restarts)}
+			}
+			m.ContainerMetrics = append(m.ContainerMetrics, metric)
+		}
+		if len(m.ContainerMetrics) > 0 {
+			tasks = append(tasks, m)
+		}
+	}
+	if len(tasks) == 0 {
+		return []acsapi.PublishMetricsRequest{{Metadata: acsapi.MetricsMetadata{Idle: true, Fin: true}}}
+	}
+	var frames []acsapi.PublishMetricsRequest
+	for some := range slices.Chunk(tasks, tasksPerFrame) {
+		frames = append(frames, acsapi.PublishMetricsRequest{TaskMetrics: some})
+	}
+	frames[len(frames)-1].Metadata.Fin = true
+	return frames
+}
+
+// healthFrames is the health of the containers that have a health check; none where there are none.
+func healthFrames(views []engine.View) []acsapi.PublishHealthRequest {
+	var tasks []acsapi.TaskHealth
+	for _, v := range views {
+		h := acsapi.TaskHealth{TaskArn: v.Def.ARN, TaskDefinitionFamily: v.Def.Task.Family, TaskDefinitionVersion: v.Def.Task.Version}
+		for i := range v.Task.Containers {
+			c := &v.Task.Containers[i]
+			if v.Def.Containers[i].HealthCheck == nil || c.Phase != engine.Up {
+				continue
+			}
+			h.Containers = append(h.Containers, acsapi.ContainerHealth{
+				ContainerName: c.Name, HealthStatus: string(c.Health.Status), StatusSince: seconds(c.Health.Since),
+			})
+		}
+		if len(h.Containers) > 0 {
+			tasks = append(tasks, h)
+		}
+	}
+	var frames []acsapi.PublishHealthRequest
+	for some := range slices.Chunk(tasks, tasksPerFrame) {
+		frames = append(frames, acsapi.PublishHealthRequest{Tasks: some})
+	}
+	if len(frames) > 0 {
+		frames[len(frames)-1].Metadata.Fin = true
+	}
+	return frames
+}
