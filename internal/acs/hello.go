@@ -8,7 +8,6 @@ import (
 	"gantry"
 	"gantry/internal/api"
 	"gantry/internal/store"
-	"gantry/internal/wire/ecsapi"
 )
 
 // A hello is what an agent says of itself when it connects.
@@ -67,7 +66,7 @@ func (s *Server) greet(r *http.Request) (hello, *refusal) {
 	switch {
 	case !ok:
 		return refuse(http.StatusBadRequest, "InvalidInstanceException", "Nobody has registered "+ref+".")
-	case instance.Status == ecsapi.ContainerInstanceStatus("INACTIVE"):
+	case instance.Status == gantry.InstanceInactive:
 		return refuse(http.StatusBadRequest, "InactiveInstanceException", "The container instance was deregistered: "+ref)
 	}
 	return h, nil

@@ -13,7 +13,6 @@ import (
 	"gantry"
 	"gantry/internal/store"
 	"gantry/internal/wire/acsapi"
-	"gantry/internal/wire/ecsapi"
 
 	"github.com/coder/websocket"
 )
@@ -199,7 +198,7 @@ func (s *session) look() error {
 	if c, ok := store.Connections.Get(snap, s.key); ok && c.Epoch > s.epoch {
 		return errOvertaken
 	}
-	if i, ok := store.Instances.Get(snap, s.key); !ok || i.Status == ecsapi.ContainerInstanceStatus("INACTIVE") {
+	if i, ok := store.Instances.Get(snap, s.key); !ok || i.Status == gantry.InstanceInactive {
 		return errInactive
 	}
 	due := s.take(snap)
