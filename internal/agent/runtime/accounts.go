@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -119,8 +120,16 @@ func eachLine(root *os.Root, name string, do func(fields []string)) error {
 	return lines.Err()
 }
 
-// find resolves "user[:group]" by Docker's rules, and the user's home.
+// find resolves "user[:group]" by Docker's rules, and the user's home. The
+// primary group is among the additional ones too, so that a file that denies
+// it cannot be had by dropping it.
 func (a *accounts) find(text string) (specs.User, string, error) {
+	u, home, err := a.resolve(text)
+	u.AdditionalGids = slices.Insert(u.AdditionalGids, 0, u.GID)
+	return u, home, err
+}
+
+func (a *accounts) resolve(text string) (specs.User, string, error) {
 	name, groupName, _ := strings.Cut(text, ":")
 	var u specs.User
 	home, known := "/", ""

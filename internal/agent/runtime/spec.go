@@ -30,7 +30,8 @@ type Spec struct {
 	WorkingDirectory string
 	// User is "user", "uid", and either with ":group" or ":gid".
 	User string
-	// Terminal is pseudoTerminal. A terminal has one output: all goes to Log.Stdout.
+	// Terminal is pseudoTerminal. A terminal has one output: all goes to
+	// Log.Stdout, which must be there and be a new file for each container.
 	Terminal bool
 	// Interactive keeps standard input open instead of empty.
 	Interactive bool

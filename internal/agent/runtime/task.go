@@ -30,11 +30,10 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 		return 0, err
 	}
 	if l.terminal {
-		// Only with the scheme does the shim's terminal write to a file.
-		request.Stderr = ""
-		if request.Stdout != "" {
-			request.Stdout = "file://" + request.Stdout
+		if err := checkTerminalLog(l.kept.Log); err != nil {
+			return 0, err
 		}
+		request.Stderr = ""
 	}
 	if l.interactive {
 		if request.Stdin, err = r.makeStdin(l.id); err != nil {
@@ -76,6 +75,22 @@ func makeLogs(l Log) error {
 		if err := f.Close(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkTerminalLog refuses what the shim would overwrite: it copies a terminal's
+// output to the start of the file, where it appends that of pipes.
+func checkTerminalLog(l Log) error {
+	if l.Stdout == "" {
+		return errors.New("a container with a terminal needs a file for its output")
+	}
+	info, err := os.Stat(l.Stdout)
+	if err != nil {
+		return err
+	}
+	if info.Size() > 0 {
+		return fmt.Errorf("output file %s of a container with a terminal is not empty", l.Stdout)
 	}
 	return nil
 }
@@ -256,17 +271,22 @@ func (r *Runtime) Delete(ctx context.Context, id ContainerID) error {
 
 func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) error {
 	tasks, id := r.client.TaskService(), ContainerID(entry.ID)
-	_, err := tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: entry.ID})
-	if errdefs.IsFailedPrecondition(errgrpc.ToNative(err)) {
-		// It still runs.
+	got, err := tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: entry.ID})
+	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
+		return nil
+	}
+	if err != nil {
+		return plain(err)
+	}
+	if s := got.Process.Status; s == tasktypes.Status_RUNNING || s == tasktypes.Status_PAUSED {
 		if err := r.kill(ctx, id, unix.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
 			return plain(err)
 		}
 		if _, err := tasks.Wait(ctx, &tasksapi.WaitRequest{ContainerID: entry.ID}); err != nil {
 			return plain(err)
 		}
-		_, err = tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: entry.ID})
 	}
+	_, err = tasks.Delete(ctx, &tasksapi.DeleteTaskRequest{ContainerID: entry.ID})
 	if err != nil && !errdefs.IsNotFound(errgrpc.ToNative(err)) {
 		return plain(err)
 	}
