@@ -133,19 +133,15 @@ func (n *Network) unmap(a Attachment) error {
 	return forgetFlows(n.host, a)
 }
 
-// unmake removes link, namespace, address and ports, as far as they are there.
+// unmake removes what a failed Attach has made, as far as it is there.
 func (n *Network) unmake(a Attachment) error {
 	if a.Mode == ModeHost {
 		return nil
 	}
-	var errs []error
-	if a.Mode == ModeBridge {
-		n.ports.release(a.ID)
-		errs = append(errs, removeLink(n.host, n.cfg.hostLink(a.ID)))
-	}
-	errs = append(errs, removeNamespace(a.NamespacePath))
+	n.ports.release(a.ID)
+	err := errors.Join(removeLinks(n.host, []string{n.cfg.hostLink(a.ID)}), removeNamespace(a.NamespacePath))
 	n.addresses.release(a.IP, a.ID)
-	return errors.Join(errs...)
+	return err
 }
 
 // Detach takes a container's network away. When it returns the host ports are free and lead nowhere; interface and
@@ -163,16 +159,7 @@ func (n *Network) Detach(ctx context.Context, id SandboxID) error {
 	}
 	err := errors.Join(n.unmap(a), n.cfg.removeRecord(id))
 	n.ports.release(id)
-	n.background.Go(func() {
-		_ = n.slots.Acquire(context.Background(), 1) // fails only when its context ends, and this one does not
-		defer n.slots.Release(1)
-		if err := n.unmake(a); err != nil {
-			n.log.Warn("container network not removed; the next reconciliation tries again", "container", id, "err", err)
-		}
-		n.mu.Lock()
-		delete(n.busy, id)
-		n.mu.Unlock()
-	})
+	n.tearDown(a)
 	if err != nil {
 		return fmt.Errorf("detach container %s from network: %w", id, err)
 	}

@@ -221,19 +221,6 @@ func (n *Network) awaitCarrier(ctx context.Context, inside *netlink.Handle, port
 	return nil
 }
 
-// removeLink deletes an interface of the host, if it is there.
-func removeLink(host *netlink.Handle, name string) error {
-	link, err := host.LinkByName(name)
-	if err == nil {
-		err = host.LinkDel(link)
-	}
-	var missing netlink.LinkNotFoundError
-	if err == nil || errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
-		return nil
-	}
-	return fmt.Errorf("delete interface %s: %w", name, err)
-}
-
 // bridgePorts names the veth interfaces on a bridge.
 func bridgePorts(host *netlink.Handle, bridge int) ([]string, error) {
 	links, err := host.LinkList()

@@ -180,10 +180,15 @@ func serve(t testing.TB, path string, protocol Protocol, port uint16, name strin
 		}()
 		return
 	}
-	t.Cleanup(func() { listener.Close() })
+	answer(t, listener, name)
+}
+
+// answer tells every caller name and the caller's address.
+func answer(t testing.TB, l net.Listener, name string) {
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
-			c, err := listener.Accept()
+			c, err := l.Accept()
 			if err != nil {
 				return
 			}
@@ -191,6 +196,15 @@ func serve(t testing.TB, path string, protocol Protocol, port uint16, name strin
 			c.Close()
 		}
 	}()
+}
+
+// answerOn does so on an address of the host, and says where if the port was 0.
+func answerOn(t testing.TB, address, name string) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", address)
+	must(t, err)
+	answer(t, l, name)
+	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 func host(a net.Addr) string {

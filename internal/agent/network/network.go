@@ -31,7 +31,6 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,9 +44,6 @@ const (
 
 	// DefaultMetadataPort is the port on which the genuine ECS agent serves task metadata.
 	DefaultMetadataPort = 51679
-
-	// teardowns is how many links are deleted at once: the kernel mostly waits for a grace period in each.
-	teardowns = 8
 
 	// maxIDLength keeps "gantry-<id>" within the 15 characters that a network interface's name may have.
 	maxIDLength = 8
@@ -123,9 +119,10 @@ type Network struct {
 	mu       sync.Mutex
 	attached map[SandboxID]Attachment // guarded by mu; complete attachments only
 	busy     map[SandboxID]bool       // guarded by mu; being attached, detached or torn down
+	leaving  []Attachment             // guarded by mu; detached, to be torn down
+	tearing  bool                     // guarded by mu; a goroutine works on leaving
 
-	background sync.WaitGroup // teardowns under way
-	slots      *semaphore.Weighted
+	background sync.WaitGroup // that goroutine
 }
 
 // Open makes the bridge and the table, or finds those of an earlier gantry with the same identity, takes up the
@@ -139,7 +136,6 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 		log:      cfg.Logger,
 		attached: map[SandboxID]Attachment{},
 		busy:     map[SandboxID]bool{},
-		slots:    semaphore.NewWeighted(teardowns),
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, fmt.Errorf("open container network %s: %w", cfg.bridgeName(), errors.Join(err, n.Close()))
@@ -188,14 +184,14 @@ func (n *Network) open(ctx context.Context) (err error) {
 	if err := n.table.load(n.attached); err != nil {
 		return err
 	}
-	n.openForwarding()
+	n.openFirewalls()
 	return n.removeStrays()
 }
 
-// openForwarding asks other firewalls on the host to let containers through. Most hosts have none, and where one cannot
+// openFirewalls asks other firewalls on the host to let containers through. Most hosts have none, and where one cannot
 // be asked it may still be willing: so that alone stops nothing.
-func (n *Network) openForwarding() {
-	if err := allowForwarding(n.cfg.bridgeName()); err != nil {
+func (n *Network) openFirewalls() {
+	if err := letThrough(n.cfg.bridgeName(), n.MetadataAddress()); err != nil {
 		n.log.Warn("another firewall on this host may drop container traffic", "err", err)
 	}
 }
@@ -204,15 +200,9 @@ func (n *Network) openForwarding() {
 // on. Everything is listed before it is asked about, so that what an Attach makes meanwhile is not among it.
 func (n *Network) removeStrays() error {
 	ports, err := bridgePorts(n.host, n.bridge.Index)
-	errs := []error{err}
 	known := n.knownLinks()
-	for _, name := range ports {
-		if !known[name] {
-			errs = append(errs, removeLink(n.host, name))
-		}
-	}
-	errs = append(errs, n.cfg.removeRecords(n.known), n.cfg.removePins(n.known))
-	return errors.Join(errs...)
+	strays := slices.DeleteFunc(ports, func(name string) bool { return known[name] })
+	return errors.Join(err, removeLinks(n.host, strays), n.cfg.removeRecords(n.known), n.cfg.removePins(n.known))
 }
 
 func (n *Network) known(id SandboxID) bool {
@@ -265,7 +255,7 @@ func (n *Network) Reconcile(ctx context.Context, alive []SandboxID) error {
 			errs = append(errs, n.Detach(ctx, id))
 		}
 	}
-	n.openForwarding()
+	n.openFirewalls()
 	errs = append(errs, n.table.rebuild(), n.removeStrays())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("reconcile container network: %w", err)
@@ -280,8 +270,8 @@ func (n *Network) Attached() []SandboxID {
 	return slices.Sorted(maps.Keys(n.attached))
 }
 
-// Close waits for teardowns under way and lets go of the reserved ports. Containers keep their networks: their host
-// ports work on, though nothing reserves them until the next Open.
+// Close waits for teardowns under way and lets go of the reserved ports; nothing may be called after or beside it.
+// Containers keep their networks: their host ports work on, though nothing reserves them until the next Open.
 func (n *Network) Close() error {
 	n.background.Wait()
 	if n.ports != nil {
@@ -289,6 +279,9 @@ func (n *Network) Close() error {
 	}
 	if n.host != nil {
 		n.host.Close()
+	}
+	if n.table != nil {
+		return n.table.close()
 	}
 	return nil
 }

@@ -73,17 +73,7 @@ func listenOutside(t *testing.T) string {
 	var err error
 	inHandle(t, outsideNamespace, func() { l, err = net.Listen("tcp4", outsideIP+":0") })
 	must(t, err)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(c, "outside "+host(c.RemoteAddr()))
-			c.Close()
-		}
-	}()
+	answer(t, l, "outside")
 	return l.Addr().String()
 }
 
@@ -159,24 +149,8 @@ func TestPortsAreHeldOnTheHost(t *testing.T) {
 func TestMetadataAddress(t *testing.T) {
 	world(t)
 	n, other := open(t, testConfig(t, "meta1")), open(t, testConfig(t, "meta2"))
-	for _, side := range []struct {
-		name string
-		n    *Network
-	}{{"one", n}, {"two", other}} {
-		l, err := net.Listen("tcp4", side.n.MetadataAddress().String())
-		must(t, err)
-		defer l.Close()
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprint(c, side.name+" "+host(c.RemoteAddr()))
-				c.Close()
-			}
-		}()
-	}
+	answerOn(t, n.MetadataAddress().String(), "one")
+	answerOn(t, other.MetadataAddress().String(), "two")
 	a := attach(t, n, Request{ID: "a", Mode: ModeBridge})
 	b := attach(t, other, Request{ID: "a", Mode: ModeBridge})
 	expect(t, "first gantry's container", callFrom(t, a.NamespacePath, TCP, "169.254.170.2:80"), "one "+a.IP.String())
@@ -194,21 +168,8 @@ func TestHostLoopbackIsClosedToContainers(t *testing.T) {
 	world(t)
 	n := open(t, testConfig(t, "guard"))
 	a := attach(t, n, Request{ID: "a", Mode: ModeBridge})
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(c, "secret")
-			c.Close()
-		}
-	}()
-	port := netip.MustParseAddrPort(l.Addr().String()).Port()
-	expect(t, "host itself", call(TCP, at("127.0.0.1", port)), "secret")
+	port := answerOn(t, "127.0.0.1:0", "secret").Port()
+	expect(t, "host itself", call(TCP, at("127.0.0.1", port)), "secret 127.0.0.1")
 	// A privileged container could send its own 127.0.0.0/8 to the host.
 	in(t, a.NamespacePath, func() {
 		must(t, os.WriteFile("/proc/sys/net/ipv4/conf/eth0/route_localnet", []byte("1"), 0))

@@ -32,17 +32,14 @@ func remove(ctx context.Context, cfg Config) error {
 	none := func(SandboxID) bool { return false }
 	errs := []error{
 		newTable(cfg.bridgeName(), cfg.Pool, cfg.MetadataPort).delete(),
-		disallowForwarding(cfg.bridgeName()),
+		closeFirewalls(cfg.bridgeName()),
 	}
 	if bridge, err := host.LinkByName(cfg.bridgeName()); err == nil {
 		ports, err := bridgePorts(host, bridge.Attrs().Index)
-		errs = append(errs, err)
-		for _, name := range ports {
-			errs = append(errs, removeLink(host, name))
-		}
+		errs = append(errs, err, removeLinks(host, ports))
 	}
 	errs = append(errs,
-		removeLink(host, cfg.bridgeName()),
+		removeLinks(host, []string{cfg.bridgeName()}),
 		cfg.removePins(none),
 		cfg.removeRecords(none),
 		ctx.Err(),

@@ -145,27 +145,47 @@ func TestRulesThatWereFlushedComeBack(t *testing.T) {
 
 func TestAnotherFirewallLetsContainersThrough(t *testing.T) {
 	world(t)
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyINet} {
+		t.Run(fmt.Sprint("family ", family), func(t *testing.T) { testFirewall(t, family) })
+	}
+}
+
+// testFirewall runs containers beside a firewall that drops all it does not know.
+func testFirewall(t *testing.T, family nftables.TableFamily) {
 	conn, err := openNftables()
 	must(t, err)
-	docker := conn.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv4})
-	policy := nftables.ChainPolicyDrop
-	chain := conn.AddChain(&nftables.Chain{Name: "FORWARD", Table: docker, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &policy})
+	docker := conn.AddTable(&nftables.Table{Name: "filter", Family: family})
+	var chains []*nftables.Chain
+	for name, hook := range map[string]*nftables.ChainHook{"FORWARD": nftables.ChainHookForward, "INPUT": nftables.ChainHookInput} {
+		chains = append(chains, conn.AddChain(&nftables.Chain{Name: name, Table: docker, Type: nftables.ChainTypeFilter,
+			Hooknum: hook, Priority: nftables.ChainPriorityFilter, Policy: new(nftables.ChainPolicyDrop)}))
+	}
 	must(t, conn.Flush())
 	defer func() { conn.DelTable(docker); must(t, conn.Flush()) }()
+	ours := func() (n int) {
+		for _, c := range chains {
+			rules, err := conn.GetRules(docker, c)
+			must(t, err)
+			n += len(rules)
+		}
+		return n
+	}
 
 	n := open(t, testConfig(t, "docker"))
 	a := attach(t, n, Request{ID: "a", Mode: ModeBridge, Ports: []PortRequest{{ContainerPort: 80}}})
 	serve(t, a.NamespacePath, TCP, 80, "a")
 	expect(t, "to the container", callFromOutside(t, TCP, at(hostIP, a.Bindings[0].HostPort)), "a "+outsideIP)
 	expect(t, "from the container", callFrom(t, a.NamespacePath, TCP, listenOutside(t)), "outside "+hostIP)
+	answerOn(t, n.MetadataAddress().String(), "metadata")
+	expect(t, "metadata", callFrom(t, a.NamespacePath, TCP, "169.254.170.2:80"), "metadata "+a.IP.String())
+	answerOn(t, n.Gateway().String()+":9999", "private")
+	expect(t, "the host's own", blockedFrom(t, a.NamespacePath, TCP, at(n.Gateway(), 9999)), "no answer")
 	must(t, n.Reconcile(t.Context(), []SandboxID{"a"}))
-	count := func() int { rules, err := conn.GetRules(docker, chain); must(t, err); return len(rules) }
-	if got := count(); got != 2 {
-		t.Errorf("%d rules in the other firewall, want 2", got)
+	if got := ours(); got != 3 {
+		t.Errorf("%d rules in the other firewall, want 3", got)
 	}
 	must(t, n.Remove(context.Background()))
-	if got := count(); got != 0 {
+	if got := ours(); got != 0 {
 		t.Errorf("%d rules left in the other firewall", got)
 	}
 }
@@ -267,6 +287,7 @@ func TestRemoveLeavesNothing(t *testing.T) {
 		} else {
 			crash(t, n)
 			n.host.Close()
+			must(t, n.table.close())
 			must(t, Remove(t.Context(), cfg))
 		}
 		settle(t)
@@ -306,20 +327,4 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("20 containers have %d addresses and %d ports", len(ips), len(ports))
 	}
 	must(t, n.Reconcile(t.Context(), nil))
-}
-
-func BenchmarkAttachDetach(b *testing.B) {
-	world(b)
-	n := open(b, testConfig(b, "bench"))
-	ports := []PortRequest{{ContainerPort: 80}}
-	i := 0
-	for b.Loop() {
-		i++
-		id := SandboxID(fmt.Sprint("c", i))
-		attach(b, n, Request{ID: id, Mode: ModeBridge, Ports: ports})
-		b.StopTimer()
-		must(b, n.Detach(b.Context(), id))
-		n.background.Wait()
-		b.StartTimer()
-	}
 }

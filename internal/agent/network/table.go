@@ -29,17 +29,53 @@ type table struct {
 
 	mu     sync.Mutex               // held through a transaction, so that the kernel sees them in order
 	mapped map[SandboxID]Attachment // guarded by mu
+	// conn is kept, because closing one waits some 10 ms for what was deleted through it to be let go; nil until it is
+	// needed, and after an error, whose other half may still be in it. Guarded by mu.
+	conn *nftables.Conn
 }
 
 func newTable(name string, prefix netip.Prefix, metadata uint16) *table {
 	return &table{name: name, prefix: prefix, metadata: metadata, mapped: map[SandboxID]Attachment{}}
 }
 
-func openNftables() (*nftables.Conn, error) {
-	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
-		// Both are requests: a smaller buffer serves smaller tables, and the transaction says so if it does not fit.
+// openNftables prepares a connection; with AsLasting it is kept open, else it is made for each transaction.
+func openNftables(options ...nftables.ConnOption) (*nftables.Conn, error) {
+	conn, err := nftables.New(append(options, nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return errors.Join(c.SetWriteBuffer(batchBuffer), c.SetReadBuffer(batchBuffer))
-	}))
+	}))...)
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	return conn, nil
+}
+
+// transactLocked lets prepare queue changes and makes them, all or none.
+func (t *table) transactLocked(prepare func(*nftables.Conn) error) (err error) {
+	if t.conn == nil {
+		if t.conn, err = openNftables(nftables.AsLasting()); err != nil {
+			return err
+		}
+	}
+	if err = prepare(t.conn); err == nil {
+		err = t.conn.Flush()
+	}
+	if err != nil {
+		err = errors.Join(err, t.conn.CloseLasting())
+		t.conn = nil
+	}
+	return err
+}
+
+// close lets go of the connection; the kernel keeps the table.
+func (t *table) close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return nil
+	}
+	err := t.conn.CloseLasting()
+	t.conn = nil
+	return err
 }
 
 func (t *table) kernelTable() *nftables.Table {
@@ -73,24 +109,23 @@ func (t *table) rebuild() error {
 }
 
 func (t *table) rebuildLocked() error {
-	conn, err := openNftables()
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	kt := conn.AddTable(t.kernelTable()) // so that deleting it cannot fail
-	conn.DelTable(kt)
-	conn.AddTable(kt)
-	ports := t.portMap(kt)
-	if err := conn.AddSet(ports, nil); err != nil {
-		return fmt.Errorf("make port map: %w", err)
-	}
-	for _, a := range t.mapped {
-		if err := inChunks(elements(a), func(e []nftables.SetElement) error { return conn.SetAddElements(ports, e) }); err != nil {
-			return fmt.Errorf("map the ports of container %s: %w", a.ID, err)
+	err := t.transactLocked(func(conn *nftables.Conn) error {
+		kt := conn.AddTable(t.kernelTable()) // so that deleting it cannot fail
+		conn.DelTable(kt)
+		conn.AddTable(kt)
+		ports := t.portMap(kt)
+		if err := conn.AddSet(ports, nil); err != nil {
+			return err
 		}
-	}
-	t.addRules(conn, kt, ports)
-	if err := conn.Flush(); err != nil {
+		for _, a := range t.mapped {
+			if err := inChunks(elements(a), func(e []nftables.SetElement) error { return conn.SetAddElements(ports, e) }); err != nil {
+				return err
+			}
+		}
+		t.addRules(conn, kt, ports)
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("write nftables table %s: %w", t.name, err)
 	}
 	return nil
@@ -101,7 +136,7 @@ func (t *table) add(a Attachment) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mapped[a.ID] = a
-	err := t.change(a, (*nftables.Conn).SetAddElements)
+	err := t.changeLocked(a, (*nftables.Conn).SetAddElements)
 	if errors.Is(err, unix.ENOENT) {
 		err = t.rebuildLocked()
 	}
@@ -116,23 +151,18 @@ func (t *table) remove(a Attachment) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.mapped, a.ID)
-	err := t.change(a, (*nftables.Conn).SetDeleteElements)
+	err := t.changeLocked(a, (*nftables.Conn).SetDeleteElements)
 	if errors.Is(err, unix.ENOENT) {
 		err = t.rebuildLocked()
 	}
 	return err
 }
 
-func (t *table) change(a Attachment, how func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
-	conn, err := openNftables()
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	ports := t.portMap(t.kernelTable())
-	err = inChunks(elements(a), func(e []nftables.SetElement) error { return how(conn, ports, e) })
-	if err == nil {
-		err = conn.Flush()
-	}
+func (t *table) changeLocked(a Attachment, how func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
+	err := t.transactLocked(func(conn *nftables.Conn) error {
+		ports := t.portMap(t.kernelTable())
+		return inChunks(elements(a), func(e []nftables.SetElement) error { return how(conn, ports, e) })
+	})
 	if err != nil {
 		return fmt.Errorf("change port map in nftables table %s: %w", t.name, err)
 	}
@@ -143,7 +173,7 @@ func (t *table) change(a Attachment, how func(*nftables.Conn, *nftables.Set, []n
 func (t *table) delete() error {
 	conn, err := openNftables()
 	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
+		return err
 	}
 	kt := conn.AddTable(t.kernelTable())
 	conn.DelTable(kt)
