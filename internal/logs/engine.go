@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,7 @@ var (
 	errStreamGone   = errors.New("The specified log stream does not exist.")
 	errGroupExists  = errors.New("The specified log group already exists")
 	errStreamExists = errors.New("The specified log stream already exists")
+	errProtected    = errors.New("The log group has deletion protection: turn it off with PutLogGroupDeletionProtection first.")
 	errDiskFull     = errors.New("the disk that holds the logs is full: free some space, or shorten the retention of log groups")
 )
 
@@ -59,7 +61,15 @@ type groupMeta struct {
 	Created   int64             `json:"created"`            // milliseconds since 1970
 	Retention int32             `json:"retention,omitzero"` // days; 0 keeps events for ever
 	Tags      map[string]string `json:"tags,omitzero"`
-	Class     string            `json:"class,omitzero"`
+	Protected bool              `json:"protected,omitzero"` // refuses to be deleted
+}
+
+// oldest is the time, in milliseconds since 1970, before which the group's events have expired.
+func (m *groupMeta) oldest(now time.Time) int64 {
+	if m.Retention == 0 {
+		return math.MinInt64
+	}
+	return now.AddDate(0, 0, -int(m.Retention)).UnixMilli()
 }
 
 // Open reads what is in dir, making it if need be.
@@ -165,7 +175,7 @@ func (e *Engine) expire(now time.Time) {
 		if g.meta.Retention == 0 {
 			continue
 		}
-		before := now.AddDate(0, 0, -int(g.meta.Retention)).UnixMilli()
+		before := g.meta.oldest(now)
 		for _, s := range g.streams {
 			all = append(all, due{s, before})
 		}
@@ -202,8 +212,19 @@ func (e *Engine) createGroup(meta groupMeta) error {
 	return nil
 }
 
-// changeGroup changes a group's settings.
-func (e *Engine) changeGroup(name string, change func(*groupMeta)) error {
+// groupMeta is a group's settings.
+func (e *Engine) groupMeta(name string) (groupMeta, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	g := e.groups[name]
+	if g == nil {
+		return groupMeta{}, errGroupGone
+	}
+	return g.meta, nil
+}
+
+// changeGroup changes a group's settings, unless change refuses.
+func (e *Engine) changeGroup(name string, change func(*groupMeta) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g := e.groups[name]
@@ -212,7 +233,9 @@ func (e *Engine) changeGroup(name string, change func(*groupMeta)) error {
 	}
 	meta := g.meta
 	meta.Tags = maps.Clone(meta.Tags)
-	change(&meta)
+	if err := change(&meta); err != nil {
+		return err
+	}
 	if err := replaceJSON(filepath.Join(g.dir, "group.json"), meta); err != nil {
 		return diskError(err)
 	}
@@ -226,6 +249,9 @@ func (e *Engine) deleteGroup(name string) error {
 	g := e.groups[name]
 	if g == nil {
 		return errGroupGone
+	}
+	if g.meta.Protected {
+		return errProtected
 	}
 	delete(e.groups, name)
 	for _, s := range g.streams {
@@ -275,11 +301,7 @@ func (e *Engine) deleteStream(groupName, name string) error {
 }
 
 // put makes events durable.
-func (e *Engine) put(groupName, name string, events []Event) error {
-	s, err := e.stream(groupName, name)
-	if err != nil {
-		return err
-	}
+func (e *Engine) put(s *stream, events []Event) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(e.dir, &disk); err == nil && int64(disk.Bavail)*disk.Bsize < keepFree {
 		return errDiskFull
@@ -308,13 +330,13 @@ func (e *Engine) stream(groupName, name string) (*stream, error) {
 	return s, nil
 }
 
-// streams lists a group's streams that pass, ordered by name.
-func (e *Engine) streams(groupName string, pass func(name string) bool) ([]*stream, error) {
+// streams lists a group's streams that pass, ordered by name, and tells the group's settings.
+func (e *Engine) streams(groupName string, pass func(name string) bool) ([]*stream, groupMeta, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	g := e.groups[groupName]
 	if g == nil {
-		return nil, errGroupGone
+		return nil, groupMeta{}, errGroupGone
 	}
 	var found []*stream
 	for name, s := range g.streams {
@@ -323,7 +345,7 @@ func (e *Engine) streams(groupName string, pass func(name string) bool) ([]*stre
 		}
 	}
 	slices.SortFunc(found, func(a, b *stream) int { return strings.Compare(a.meta.Name, b.meta.Name) })
-	return found, nil
+	return found, g.meta, nil
 }
 
 // A groupState is what DescribeLogGroups tells.

@@ -22,9 +22,18 @@ func open(t *testing.T, dir string) *Engine {
 	return e
 }
 
+// put puts into a stream of group g.
+func put(e *Engine, name string, events []Event) error {
+	s, err := e.stream("g", name)
+	if err != nil {
+		return err
+	}
+	return e.put(s, events)
+}
+
 func readAll(t *testing.T, e *Engine, group string, d Direction, from, to int64, positions map[string]Position) []string {
 	t.Helper()
-	streams, err := e.streams(group, func(string) bool { return true })
+	streams, _, err := e.streams(group, func(string) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +88,7 @@ func TestEngineAgainstModel(t *testing.T) {
 				batch = append(batch, Event{Timestamp: ts, Ingested: int64(n), Message: fmt.Sprint(name, n)})
 			}
 			slices.SortStableFunc(times, func(a, b int64) int { return int(a - b) })
-			if err := e.put("g", name, slices.Clone(batch)); err != nil {
+			if err := put(e, name, slices.Clone(batch)); err != nil {
 				rt.Fatal(err)
 			}
 			slices.SortStableFunc(batch, func(a, b Event) int { return int(a.Timestamp - b.Timestamp) })
@@ -139,14 +148,14 @@ func TestTornTailIsCut(t *testing.T) {
 	if err := e.createStream("g", "s", time.UnixMilli(1)); err != nil {
 		t.Fatal(err)
 	}
-	put := func(e *Engine, msg string) {
+	putOne := func(e *Engine, msg string) {
 		t.Helper()
-		if err := e.put("g", "s", []Event{{Timestamp: 5, Ingested: 5, Message: msg}}); err != nil {
+		if err := put(e, "s", []Event{{Timestamp: 5, Ingested: 5, Message: msg}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(e, "one")
-	put(e, "two")
+	putOne(e, "one")
+	putOne(e, "two")
 	s, err := e.stream("g", "s")
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +171,7 @@ func TestTornTailIsCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := open(t, dir)
-		put(e, "three")
+		putOne(e, "three")
 		if got := readAll(t, e, "g", Forward, 0, math.MaxInt64, nil); !slices.Equal(got, []string{"one", "three"}) {
 			t.Fatalf("cut at %d of %d: read %v", cut, size, got)
 		}
@@ -179,14 +188,14 @@ func TestRetentionDeletesWholeSegments(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.UnixMilli(1_800_000_000_000)
-	if err := e.put("g", "s", []Event{{Timestamp: now.Add(-25 * time.Hour).UnixMilli(), Message: "old"}}); err != nil {
+	if err := put(e, "s", []Event{{Timestamp: now.Add(-25 * time.Hour).UnixMilli(), Message: "old"}}); err != nil {
 		t.Fatal(err)
 	}
 	e.expire(now)
 	if got := readAll(t, e, "g", Forward, 0, math.MaxInt64, nil); len(got) != 0 {
 		t.Errorf("after retention: %v", got)
 	}
-	if err := e.put("g", "s", []Event{{Timestamp: now.UnixMilli(), Message: "new"}}); err != nil {
+	if err := put(e, "s", []Event{{Timestamp: now.UnixMilli(), Message: "new"}}); err != nil {
 		t.Fatal(err)
 	}
 	e.expire(now)

@@ -157,12 +157,13 @@ type streamState struct {
 	streamMeta
 	First, Last, LastIngested int64 // 0 where there is no event
 	Bytes                     int64 // on disk
+	Next                      uint64
 }
 
 func (s *stream) state() streamState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := streamState{streamMeta: s.meta, LastIngested: s.lastIn}
+	st := streamState{streamMeta: s.meta, LastIngested: s.lastIn, Next: s.next}
 	for _, seg := range s.segments {
 		st.Bytes += seg.size
 		for _, b := range seg.blocks {

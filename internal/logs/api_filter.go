@@ -1,0 +1,173 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"gantry/internal/logs/pattern"
+	"gantry/internal/wire"
+	"gantry/internal/wire/logsapi"
+)
+
+// maxScan is how many bytes of messages one FilterLogEvents looks at, so that a
+// pattern that matches nothing answers an empty page and a token after a fraction
+// of a second, as AWS does, and not after the whole group.
+const maxScan = 64 << 20
+
+// newestFirst is the earliest startTime from which FilterLogEvents reads backward on AWS.
+var newestFirst = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A spot is where a reading of several streams goes on: behind this event.
+type spot struct {
+	Timestamp int64  `json:"t"`
+	Stream    string `json:"s"`
+	Seq       uint64 `json:"n"`
+}
+
+// position is the spot as seen from one stream. Events of one instant come in the
+// order of their streams' names, in both directions.
+func (s spot) position(stream string, d Direction) Position {
+	p := Position{Timestamp: s.Timestamp, Seq: s.Seq}
+	behind, ahead := ^uint64(0), uint64(0)
+	if d == Backward {
+		behind, ahead = ahead, behind
+	}
+	switch {
+	case stream < s.Stream:
+		p.Seq = behind
+	case stream > s.Stream:
+		p.Seq = ahead
+	}
+	return p
+}
+
+func (a *api) filterLogEvents(ctx context.Context, in *logsapi.FilterLogEventsInput) (*logsapi.FilterLogEventsOutput, error) {
+	group, err := a.group(in.LogGroupName, in.LogGroupIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if in.LogStreamNames != nil && in.LogStreamNamePrefix != nil {
+		return nil, invalid("logStreamNamePrefix and logStreamNames cannot be used together.")
+	}
+	filter, err := pattern.Parse(wire.Value(in.FilterPattern))
+	if err != nil {
+		return nil, invalid("Invalid filter pattern: %v.", err)
+	}
+	streams, meta, err := a.searched(group, in)
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := span(in.StartTime, in.EndTime)
+	if err != nil {
+		return nil, err
+	}
+	direction := Forward
+	if in.StartFromHead != nil && !*in.StartFromHead {
+		direction = Backward
+		if from < newestFirst.UnixMilli() {
+			return nil, invalid("startFromHead can be false only if startTime is on or after Jan 1, 2024 00:00:00 UTC.")
+		}
+	}
+	from = max(from, meta.oldest(a.now()))
+
+	t, err := tokensOf("FilterLogEvents", group, in.LogStreamNames, in.LogStreamNamePrefix, in.FilterPattern, direction)
+	if err != nil {
+		return nil, err
+	}
+	positions := map[string]Position{}
+	if in.NextToken != nil {
+		var at spot
+		if err := t.read(*in.NextToken, &at); err != nil {
+			return nil, err
+		}
+		for _, s := range streams {
+			positions[s.meta.Name] = at.position(s.meta.Name, direction)
+		}
+		if direction == Forward {
+			from = max(from, at.Timestamp)
+		} else {
+			to = min(to, at.Timestamp+1)
+		}
+	}
+	events, last, err := filterPage(ctx, read(streams, direction, from, to, positions), filter, limit(in.Limit, eventsPage))
+	if err != nil {
+		return nil, err
+	}
+	out := &logsapi.FilterLogEventsOutput{Events: filtered(group, events), SearchedLogStreams: []logsapi.SearchedLogStream{}}
+	if last != nil {
+		token, err := t.write(last)
+		if err != nil {
+			return nil, err
+		}
+		out.NextToken = &token
+	}
+	return out, nil
+}
+
+// searched is the streams that a request names; a name that does not exist is an error.
+func (a *api) searched(group string, in *logsapi.FilterLogEventsInput) ([]*stream, groupMeta, error) {
+	prefix := wire.Value(in.LogStreamNamePrefix)
+	streams, meta, err := a.engine.streams(group, func(name string) bool {
+		return strings.HasPrefix(name, prefix) && (in.LogStreamNames == nil || slices.Contains(in.LogStreamNames, name))
+	})
+	if err != nil {
+		return nil, meta, exception(err)
+	}
+	for _, name := range in.LogStreamNames {
+		if !slices.ContainsFunc(streams, func(s *stream) bool { return s.meta.Name == name }) {
+			return nil, meta, exception(errStreamGone)
+		}
+	}
+	return streams, meta, nil
+}
+
+// filterPage takes matching events until the page is full or enough was looked at.
+// Then last is where the next page begins; it is nil at the end of the streams.
+func filterPage(ctx context.Context, m *merge, filter *pattern.Pattern, most int) (events []Found, last *spot, err error) {
+	size, scanned := 0, 0
+	for {
+		f, ok, err := m.next()
+		if err != nil || !ok {
+			return events, nil, err
+		}
+		matches := filter.Match(f.Message)
+		if matches {
+			size += len(f.Message) + eventOverhead
+		}
+		if last != nil && (len(events) == most || matches && size > pageBytes && len(events) > 0 || scanned > maxScan) {
+			return events, last, nil
+		}
+		if matches {
+			f.Message = strings.Clone(f.Message) // not the whole block with it
+			events = append(events, f)
+		}
+		scanned += len(f.Message)
+		last = &spot{f.Timestamp, f.Stream, f.Seq}
+		if f.Seq%1024 == 0 && ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+func filtered(group string, events []Found) []logsapi.FilteredLogEvent {
+	out := make([]logsapi.FilteredLogEvent, len(events))
+	for i := range events {
+		e := &events[i]
+		out[i] = logsapi.FilteredLogEvent{
+			EventId: new(eventID(group, e)), LogStreamName: &e.Stream,
+			Timestamp: &e.Timestamp, IngestionTime: &e.Ingested, Message: &e.Message,
+		}
+	}
+	return out
+}
+
+// eventID is the same whenever the event is read, and of no other event: 56 digits, as AWS's are.
+func eventID(group string, e *Found) string {
+	h := fnv.New64a()
+	h.Write([]byte(group + ":" + e.Stream))
+	return fmt.Sprintf("%017d%020d%019d", e.Timestamp, h.Sum64(), e.Seq)
+}
