@@ -33,7 +33,8 @@ var layers = []struct {
 	{"internal/store", words, "the tables hold the words"},
 	{"internal/store/storetest", join(words, "internal/store"), "the conformance test opens stores"},
 	{"internal/placement/…", join(words, "internal/placement"), "placing a task needs the words and nothing else"},
-	{"internal/ledger", join(words, "internal/store", "internal/placement"), "keeps placement's index in step with the store"},
+	{"internal/taskdef", join(words, "internal/placement/query"), "a definition's placement constraints are queries"},
+	{"internal/ledger", join(words, "internal/store", "internal/placement", "internal/taskdef"), "keeps placement's index in step with the store, and starts tasks"},
 
 	// Engines. They never import one another.
 	{"internal/lifecycle", join(words, foundations...), "an engine"},
@@ -41,7 +42,7 @@ var layers = []struct {
 
 	// Doors.
 	{"internal/api", join(words, "internal/wire/awsjson"), "routes and checks signatures for any service"},
-	{"internal/ecs/…", join(words, join(foundations, "internal/api", "internal/ecs/…")...), "an ECS operation is a transaction, for the principal that signed it"},
+	{"internal/ecs", join(words, join(foundations, "internal/api")...), "an ECS operation is a transaction, for the principal that signed it"},
 	{"internal/acs", join(words, join(foundations, "internal/wire/acsapi", "internal/api")...), "tells agents what the store wants"},
 	{"internal/tcs", join(words, "internal/wire/acsapi", "internal/api"), "takes what agents measure"},
 
@@ -55,7 +56,7 @@ var layers = []struct {
 
 var (
 	words       = []string{"", "internal/wire", "internal/wire/ecsapi"}
-	foundations = []string{"internal/store", "internal/loop", "internal/placement/…", "internal/ledger"}
+	foundations = []string{"internal/store", "internal/loop", "internal/placement/…", "internal/taskdef", "internal/ledger"}
 	agents      = []string{"internal/agent/…"}
 )
 

@@ -17,6 +17,14 @@ type Resources struct {
 	GPUs []string `json:"gpus,omitzero"`
 }
 
+// The attributes of a container instance that gantry itself looks at.
+const (
+	AttributeZone         = "ecs.availability-zone"
+	AttributeArchitecture = "ecs.cpu-architecture" // x86_64, arm64
+	// AttributeExternal marks an instance of launch type EXTERNAL.
+	AttributeExternal = "ecs.capability.external"
+)
+
 // InstanceInactive is the status of a deregistered container instance, which the
 // API's model leaves out of its enumeration.
 const InstanceInactive ecsapi.ContainerInstanceStatus = "INACTIVE"
@@ -44,6 +52,16 @@ type Instance struct {
 	// Principal is the access key id that registered the instance and speaks for it.
 	Principal        string `json:"principal,omitzero"`
 	CapacityProvider string `json:"capacityProvider,omitzero"`
+}
+
+// Attribute is the value of the named attribute; "" where there is none.
+func (i *Instance) Attribute(name string) string {
+	for _, a := range i.Attributes {
+		if a.Name != nil && *a.Name == name && a.Value != nil {
+			return *a.Value
+		}
+	}
+	return ""
 }
 
 // Key is the instance's place in the store: "<cluster>/<instance id>".

@@ -7,8 +7,8 @@ import (
 
 	"gantry"
 	"gantry/internal/api"
-	"gantry/internal/ecs/taskdef"
 	"gantry/internal/store"
+	"gantry/internal/taskdef"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )

@@ -14,13 +14,6 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// The attributes that mean something to gantry itself.
-const (
-	attributeZone         = "ecs.availability-zone"
-	attributeArchitecture = "ecs.cpu-architecture"
-	attributeExternal     = "ecs.capability.external"
-)
-
 // maxRegistered bounds the attributes of one registration: the genuine agent sends
 // some fifty, and an operator may add his own.
 const maxRegistered = 500
@@ -103,7 +96,7 @@ func reregistered(known, made *gantry.Instance) gantry.Instance {
 	next := *known
 	next.Attributes = slices.Clone(made.Attributes)
 	for _, a := range known.Attributes {
-		if !builtin(*a.Name) && attribute(made, *a.Name) == "" && !hasAttribute(made.Attributes, *a.Name) {
+		if !builtin(*a.Name) && !hasAttribute(made.Attributes, *a.Name) {
 			next.Attributes = append(next.Attributes, a)
 		}
 	}
@@ -156,14 +149,14 @@ func (s *Service) newInstance(in *ecsapi.RegisterContainerInstanceInput) (*gantr
 		}
 		i.Attributes = append(i.Attributes, ecsapi.Attribute{Name: a.Name, Value: a.Value})
 	}
-	if hasAttribute(i.Attributes, attributeExternal) {
+	if hasAttribute(i.Attributes, gantry.AttributeExternal) {
 		i.LaunchType = ecsapi.LaunchTypeExternal
 	}
 	if err := takeResources(i, in); err != nil {
 		return nil, err
 	}
 	identify(i, wire.Value(in.InstanceIdentityDocument))
-	addAttribute(i, attributeZone, s.cfg.Zone)
+	addAttribute(i, gantry.AttributeZone, s.cfg.Zone)
 	return i, nil
 }
 
@@ -177,7 +170,7 @@ func identify(i *gantry.Instance, document string) {
 	i.EC2InstanceID = doc.InstanceID
 	addAttribute(i, "ecs.instance-type", doc.InstanceType)
 	addAttribute(i, "ecs.ami-id", doc.ImageID)
-	addAttribute(i, attributeZone, doc.AvailabilityZone)
+	addAttribute(i, gantry.AttributeZone, doc.AvailabilityZone)
 }
 
 // takeResources reads totalResources and platformDevices. What is not CPU, memory,
@@ -240,14 +233,4 @@ func addAttribute(i *gantry.Instance, name, value string) {
 	if value != "" && !hasAttribute(i.Attributes, name) {
 		i.Attributes = append(i.Attributes, ecsapi.Attribute{Name: new(name), Value: new(value)})
 	}
-}
-
-// attribute is the value of an instance's attribute; "" where it has none.
-func attribute(i *gantry.Instance, name string) string {
-	for _, a := range i.Attributes {
-		if wire.Value(a.Name) == name {
-			return wire.Value(a.Value)
-		}
-	}
-	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/ledger"
 	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
@@ -96,7 +97,7 @@ func (s *Service) changeTask(ctx context.Context, cluster gantry.ClusterName, id
 		}
 		store.Tasks.Put(tx, next)
 		if next.LastStatus == gantry.Stopped && t.LastStatus != gantry.Stopped {
-			release(tx, t)
+			ledger.Release(tx, t)
 		}
 		return nil
 	})

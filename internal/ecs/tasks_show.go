@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"gantry"
-	"gantry/internal/ecs/taskdef"
 	"gantry/internal/store"
+	"gantry/internal/taskdef"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
@@ -79,7 +79,7 @@ func (s *Service) showTask(r store.Reader, t *gantry.Task, tags bool) *ecsapi.Ta
 		out.ContainerInstanceArn = new(string(place.Instance(t.Cluster, t.Instance)))
 	}
 	if t.Architecture != "" {
-		out.Attributes = append(out.Attributes, ecsapi.Attribute{Name: new(attributeArchitecture), Value: new(t.Architecture)})
+		out.Attributes = append(out.Attributes, ecsapi.Attribute{Name: new(gantry.AttributeArchitecture), Value: new(t.Architecture)})
 	}
 	if !t.ConnectivityAt.IsZero() {
 		out.Connectivity = ecsapi.ConnectivityConnected

@@ -1,20 +1,19 @@
-// Package ledger knows what every container instance has left, and chooses one
-// for each new task: it keeps the placement index of every ECS cluster in step
-// with the store, for RunTask and for the service scheduler alike.
+// Package ledger starts tasks on container instances: for RunTask, StartTask and
+// the service scheduler alike. It keeps a placement index of every ECS cluster in
+// step with the store, so that it knows what each instance has left.
 //
-// Place answers from memory. The places it gives are claimed until the caller
-// says how its transaction ended, so that two callers are not given the same
-// room while the first one's task is still being written:
+//	launched, err := l.Launch(ctx, ledger.Batch{…})
 //
-//	claim, err := l.Place(cluster, ecsapi.LaunchTypeEc2, spec, ids)
-//	_, err = s.Update(ctx, …)   // the tasks, and each instance's Reservation
-//	claim.Done()                // kept where the tasks were written, else given back
+// Launch chooses places from memory (Place), and writes the tasks together with
+// the Reservations of their instances (Reserve) in one transaction. Until that
+// has ended the places are claimed, so that two callers are not given the same room.
 //
-// The ledger is an opinion, the Reservations in the store are the truth: with
-// several servers another one may have been faster, and then the transaction
-// finds the instance full. Release the claim and place again.
+// The index is an opinion, the Reservations in the store are the truth: with
+// several servers another one may have been faster; then the transaction finds
+// the instance full, and Launch looks again.
 //
-// It writes nothing, starts no goroutine, and never moves a task.
+// The package starts no goroutine. It never moves a task and never stops one;
+// whoever makes a task STOPPED calls Release in the same transaction.
 package ledger
 
 import (
@@ -49,6 +48,9 @@ type Claim struct {
 	Refusal *placement.Refusal
 	// Instances is how many container instances of the launch type the cluster has.
 	Instances int
+	// Refused are those that PlaceOn was given and that cannot take the task. One that
+	// is not in the cluster lacks nothing.
+	Refused []placement.Examined
 
 	ledger  *Ledger
 	cluster gantry.ClusterName
@@ -83,6 +85,34 @@ func (l *Ledger) Place(cluster gantry.ClusterName, launch ecsapi.LaunchType, spe
 		}
 		b.add(id, &entry{instance: choice.Instance, group: spec.Group, demand: spec.Demand, claimed: true})
 		claim.Places = append(claim.Places, Place{Task: id, Instance: choice.Instance})
+	}
+	return claim, nil
+}
+
+// PlaceOn claims places on the instances that the caller names, one for each id,
+// as far as the task can go there.
+func (l *Ledger) PlaceOn(cluster gantry.ClusterName, spec placement.Spec, ids []gantry.TaskID, on []gantry.InstanceID) (*Claim, error) {
+	request, err := placement.Compile(spec)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.catchUp()
+	b := l.book(cluster)
+	claim := &Claim{Instances: len(b.instances), ledger: l, cluster: cluster}
+	for i, id := range on {
+		examined := placement.Examined{Instance: id}
+		instance := b.instances[id]
+		if instance != nil {
+			examined, _ = placement.Examine(b.pool(instance.LaunchType), request, id)
+		}
+		if instance == nil || len(examined.Lacks) > 0 {
+			claim.Refused = append(claim.Refused, examined)
+			continue
+		}
+		b.add(ids[i], &entry{instance: id, group: spec.Group, demand: spec.Demand, claimed: true})
+		claim.Places = append(claim.Places, Place{Task: ids[i], Instance: id})
 	}
 	return claim, nil
 }

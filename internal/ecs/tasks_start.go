@@ -1,0 +1,51 @@
+package ecs
+
+import (
+	"context"
+
+	"gantry"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+// maxStart is how many container instances one StartTask names.
+const maxStart = 10
+
+// startTask starts one task on each container instance that the caller names. It
+// goes past the scheduler: constraints and strategies do not count, room and the
+// definition's requiresAttributes do.
+func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ecsapi.StartTaskOutput, error) {
+	if n := len(in.ContainerInstances); n < 1 || n > maxStart {
+		return nil, invalid("containerInstances has %d items; between 1 and %d are allowed.", n, maxStart)
+	}
+	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations, in.StartedBy, maxStartTaskBy); err != nil {
+		return nil, err
+	}
+	c, err := s.cluster(s.store.View(), in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.prepare(ctx, c, launchRequest{
+		definition: wire.Value(in.TaskDefinition), overrides: in.Overrides, group: in.Group, startedBy: in.StartedBy,
+		tags: in.Tags, propagate: in.PropagateTags,
+		managedTags: wire.Value(in.EnableECSManagedTags), exec: wire.Value(in.EnableExecuteCommand),
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.On = make([]gantry.InstanceID, len(in.ContainerInstances))
+	for i, ref := range in.ContainerInstances {
+		if b.On[i], err = s.instanceID(c.Name, ref); err != nil {
+			return nil, err
+		}
+	}
+	launched, err := s.launch(ctx, b, len(b.On))
+	if err != nil {
+		return nil, err
+	}
+	out := &ecsapi.StartTaskOutput{Tasks: s.showTasks(launched.Tasks), Failures: []ecsapi.Failure{}}
+	for _, e := range launched.Refused {
+		out.Failures = append(out.Failures, s.failure(c.Name, e))
+	}
+	return out, nil
+}
