@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -12,11 +11,8 @@ func (w *worker) launch(t *Task, container string) func(context.Context) {
 	return func(ctx context.Context) {
 		c := t.Container(container)
 		network, startedAt, err := w.make(ctx, t, w.def.Container(container), c)
-		if err != nil && ctx.Err() == nil {
-			// What was made so far is taken apart; the container stays for whoever wants to look at it.
-			if err := w.e.parts.Network.Detach(ctx, c.RuntimeID); err != nil {
-				w.e.log.Warn("a container's network was not returned", "task", w.def.ARN, "container", container, "err", err)
-			}
+		if err != nil {
+			w.dismantle(ctx, container, c.RuntimeID)
 		}
 		w.note(ctx, container, func(c *Container) {
 			c.Busy, c.Network = "", network
@@ -52,7 +48,7 @@ func (w *worker) make(ctx context.Context, t *Task, def *ContainerDefinition, c 
 		return network, time.Time{}, err
 	}
 	if err := w.e.parts.Logs.Attach(ctx, w.output(def, c)); err != nil {
-		return network, time.Time{}, errors.Join(err, w.e.parts.Containers.Delete(ctx, c.RuntimeID))
+		return network, time.Time{}, err
 	}
 	startedAt, err := w.e.parts.Containers.Start(ctx, c.RuntimeID)
 	return network, startedAt, err
@@ -108,7 +104,7 @@ func (w *worker) await(ctx context.Context, c *Container) {
 // restart starts a container again in place.
 func (w *worker) restart(container, id string) func(context.Context) {
 	return func(ctx context.Context) {
-		startedAt, err := w.e.parts.Containers.Start(ctx, id)
+		startedAt, err := w.e.parts.Containers.Restart(ctx, id)
 		w.note(ctx, container, func(c *Container) {
 			if err != nil {
 				c.Phase, c.Busy, c.Reason = Exited, "", err.Error()

@@ -28,8 +28,10 @@ type Image struct {
 type Containers interface {
 	// Create makes a container that does not run yet. A half-made container of the same id is replaced.
 	Create(ctx context.Context, spec *Spec) error
-	// Start starts a created container, or one that ended once more.
+	// Start starts a created container.
 	Start(ctx context.Context, id string) (startedAt time.Time, err error)
+	// Restart starts a container that has ended once more, with what it wrote to its file system.
+	Restart(ctx context.Context, id string) (startedAt time.Time, err error)
 	// Wait returns when the container's latest run has ended.
 	Wait(ctx context.Context, id string) (Exit, error)
 	// Stop sends a container its stop signal: the one named, else its image's, else SIGTERM.
@@ -76,12 +78,14 @@ type Sandboxes interface {
 
 // A TaskSandbox is what a task's containers share.
 type TaskSandbox struct {
-	ID       gantry.TaskID
-	VCPU     float64 // hard limit; 0 means none
-	Memory   int64   // bytes, hard limit; 0 means none
-	SharePID bool    // pidMode task
-	ShareIPC bool    // ipcMode task
-	Volumes  []Volume
+	ID   gantry.TaskID
+	VCPU float64 // hard limit; 0 means none
+	// CPUShares is the task's weight beside others: the sum of its containers' CPU units, at least 2 for each.
+	CPUShares int64
+	Memory    int64 // bytes, hard limit; 0 means none
+	SharePID  bool  // pidMode task
+	ShareIPC  bool  // ipcMode task
+	Volumes   []Volume
 }
 
 // A Volume is one that the runtime has to have before a container is made.

@@ -97,7 +97,7 @@ func (w *worker) admit() bool {
 
 func (w *worker) prepare(ctx context.Context) {
 	err := w.e.parts.Sandboxes.Prepare(ctx, TaskSandbox{
-		ID: w.def.ID, VCPU: w.def.Task.CPU, Memory: w.def.Task.Memory * MiB,
+		ID: w.def.ID, VCPU: w.def.Task.CPU, CPUShares: taskShares(w.def), Memory: w.def.Task.Memory * MiB,
 		SharePID: w.def.Task.PIDMode == "task", ShareIPC: w.def.Task.IPCMode == "task",
 		Volumes: volumesOf(w.def),
 	})
@@ -107,6 +107,14 @@ func (w *worker) prepare(ctx context.Context) {
 			w.task.Reason = err.Error()
 		}
 	})
+}
+
+// taskShares is the weight of a task: what its containers have together.
+func taskShares(def *Definition) (sum int64) {
+	for i := range def.Containers {
+		sum += max(def.Containers[i].Host.CPUShares, leastCPUShares)
+	}
+	return min(sum, mostCPUShares)
 }
 
 // pull brings an image. Tasks that want the same image at the same time share one pull, which goes on when one of them
@@ -200,18 +208,11 @@ func (w *worker) signal(container, id string) func(context.Context) {
 	}
 }
 
-// finish ships what an ended container printed last and returns its network, so that its ports are free and its log is
-// complete when the control plane hears of its end.
+// finish removes an ended container, ships what it printed last and returns its network, so that its ports are free and
+// its log is complete when the control plane hears of its end. Its exit is on disk by now.
 func (w *worker) finish(container, id string) func(context.Context) {
 	return func(ctx context.Context) {
-		drain, cancel := context.WithTimeout(ctx, drainTimeout)
-		defer cancel()
-		if err := w.e.parts.Logs.Drain(drain, id); err != nil && ctx.Err() == nil {
-			w.e.log.Warn("the last output of a container is still on its way", "task", w.def.ARN, "container", container, "err", err)
-		}
-		if err := w.e.parts.Network.Detach(ctx, id); err != nil && ctx.Err() == nil {
-			w.e.log.Warn("a container's network was not returned", "task", w.def.ARN, "container", container, "err", err)
-		}
+		w.dismantle(ctx, container, id)
 		w.note(ctx, container, func(c *Container) {
 			reason := ""
 			if c.Exit != nil && c.Exit.OOMKilled {
@@ -220,6 +221,20 @@ func (w *worker) finish(container, id string) func(context.Context) {
 			w.ended(c, reason)
 		})
 	}
+}
+
+// dismantle takes a container apart. What does not succeed is told and not waited for: forget tries again.
+func (w *worker) dismantle(ctx context.Context, container, id string) {
+	warn := func(what string, err error) {
+		if err != nil && ctx.Err() == nil {
+			w.e.log.Warn(what, "task", w.def.ARN, "container", container, "err", err)
+		}
+	}
+	warn("an ended container was not removed", w.e.parts.Containers.Delete(ctx, id))
+	warn("a container's network was not returned", w.e.parts.Network.Detach(ctx, id))
+	drain, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	warn("the last output of a container is still on its way", w.e.parts.Logs.Drain(drain, id))
 }
 
 // release gives the task's resources to those who wait for them, and its cgroup and namespaces back.
@@ -237,6 +252,7 @@ func (w *worker) forget(t *Task) func(context.Context) {
 			for i := range t.Containers {
 				errs = append(errs,
 					w.e.parts.Containers.Delete(ctx, t.Containers[i].RuntimeID),
+					w.e.parts.Network.Detach(ctx, t.Containers[i].RuntimeID),
 					w.e.parts.Logs.Forget(ctx, t.Containers[i].RuntimeID))
 			}
 			if err := errors.Join(errs...); err != nil {

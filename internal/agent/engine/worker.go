@@ -105,7 +105,7 @@ func (w *worker) look(ctx context.Context) (wake time.Time) {
 		for _, s := range plan.Steps {
 			do, now := w.intend(s)
 			changed = changed || now
-			risky = risky || s.Kind == Launch || s.Kind == Restart
+			risky = risky || s.Kind == Launch || s.Kind == Restart || s.Kind == Finish
 			if do != nil {
 				begin = append(begin, do)
 			}
@@ -125,7 +125,8 @@ func (w *worker) look(ctx context.Context) (wake time.Time) {
 }
 
 // save makes the task's state visible and queues it for the disk. It waits for the disk only where it must: a container
-// that may run without a record would be lost or doubled, and what a payload asks for is acknowledged when it returns.
+// that may run without a record would be lost or doubled, an exit is known nowhere else once its container is removed,
+// and what a payload asks for is acknowledged when it returns.
 // Everything else the runtime can tell again after a crash.
 func (w *worker) save(risky bool) error {
 	entry, err := record(bucketTasks, w.def.ARN, w.task)
