@@ -97,11 +97,30 @@ func (s *Service) Operations() *ecsapi.Operations {
 		ListTaskDefinitionFamilies: s.listTaskDefinitionFamilies,
 
 		RunTask:       s.runTask,
+		StartTask:     s.startTask,
 		StopTask:      s.stopTask,
 		DescribeTasks: s.describeTasks,
 		ListTasks:     s.listTasks,
 
-		RegisterContainerInstance: s.registerContainerInstance,
+		RegisterContainerInstance:     s.registerContainerInstance,
+		DeregisterContainerInstance:   s.deregisterContainerInstance,
+		DescribeContainerInstances:    s.describeContainerInstances,
+		ListContainerInstances:        s.listContainerInstances,
+		UpdateContainerInstancesState: s.updateContainerInstancesState,
+		UpdateContainerAgent:          s.updateContainerAgent,
+
+		PutAttributes:    s.putAttributes,
+		DeleteAttributes: s.deleteAttributes,
+		ListAttributes:   s.listAttributes,
+
+		TagResource:         s.tagResource,
+		UntagResource:       s.untagResource,
+		ListTagsForResource: s.listTagsForResource,
+
+		PutAccountSetting:        s.putAccountSetting,
+		PutAccountSettingDefault: s.putAccountSettingDefault,
+		DeleteAccountSetting:     s.deleteAccountSetting,
+		ListAccountSettings:      s.listAccountSettings,
 
 		DiscoverPollEndpoint:         s.discoverPollEndpoint,
 		SubmitTaskStateChange:        s.submitTaskStateChange,

@@ -1,0 +1,167 @@
+package ecs
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gantry"
+	"gantry/internal/store"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+const (
+	maxAttributes     = 10 // in one call
+	maxOwnAttributes  = 10 // custom ones of one container instance
+	maxAttributeName  = 128
+	maxAttributeValue = 128
+)
+
+var (
+	attributeName  = regexp.MustCompile(`^[a-zA-Z0-9_./\\-]{1,128}$`)
+	attributeValue = regexp.MustCompile(`^[a-zA-Z0-9_./\\@:-]([a-zA-Z0-9_./\\@: -]*[a-zA-Z0-9_./\\@:-])?$`)
+)
+
+func (s *Service) putAttributes(ctx context.Context, in *ecsapi.PutAttributesInput) (*ecsapi.PutAttributesOutput, error) {
+	if err := checkAttributes(in.Attributes); err != nil {
+		return nil, err
+	}
+	for _, a := range in.Attributes {
+		if v := wire.Value(a.Value); v != "" && (len(v) > maxAttributeValue || !attributeValue.MatchString(v)) {
+			return nil, invalid("The value of attribute %s is invalid: 1 to %d letters, digits and - _ . / \\ @ : are allowed, with spaces between them.", *a.Name, maxAttributeValue)
+		}
+	}
+	var out []ecsapi.Attribute
+	err := s.changeAttributes(ctx, in.Cluster, in.Attributes, func(i *gantry.Instance, a ecsapi.Attribute) {
+		i.Attributes = slices.DeleteFunc(i.Attributes, func(have ecsapi.Attribute) bool { return *have.Name == *a.Name })
+		i.Attributes = append(i.Attributes, ecsapi.Attribute{Name: a.Name, Value: a.Value})
+	}, &out)
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.PutAttributesOutput{Attributes: out}, nil
+}
+
+func (s *Service) deleteAttributes(ctx context.Context, in *ecsapi.DeleteAttributesInput) (*ecsapi.DeleteAttributesOutput, error) {
+	if err := checkAttributes(in.Attributes); err != nil {
+		return nil, err
+	}
+	var out []ecsapi.Attribute
+	err := s.changeAttributes(ctx, in.Cluster, in.Attributes, func(i *gantry.Instance, a ecsapi.Attribute) {
+		i.Attributes = slices.DeleteFunc(i.Attributes, func(have ecsapi.Attribute) bool {
+			return *have.Name == *a.Name && (a.Value == nil || wire.Value(have.Value) == *a.Value)
+		})
+	}, &out)
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.DeleteAttributesOutput{Attributes: out}, nil
+}
+
+func checkAttributes(attributes []ecsapi.Attribute) error {
+	if n := len(attributes); n < 1 || n > maxAttributes {
+		return invalid("attributes has %d items; between 1 and %d are allowed.", n, maxAttributes)
+	}
+	for _, a := range attributes {
+		name := wire.Value(a.Name)
+		if !attributeName.MatchString(name) {
+			return invalid("The attribute name %s is invalid: 1 to %d letters, digits and - _ . / \\ are allowed.", wire.Shorten(name), maxAttributeName)
+		}
+		if builtin(name) {
+			return invalid("The attribute %s is reserved for Amazon ECS and cannot be changed.", name)
+		}
+		if wire.Value(a.TargetId) == "" {
+			return invalid("The attribute %s needs a targetId: the ARN of a container instance.", name)
+		}
+		if a.TargetType == "" && !gantry.IsARN(*a.TargetId) {
+			return invalid("The attribute %s needs the targetType container-instance, or a targetId that is an ARN.", name)
+		}
+	}
+	return nil
+}
+
+// changeAttributes carries change out for each attribute on the instance that it
+// names, all in one transaction. out is what was asked for, with full ARNs.
+func (s *Service) changeAttributes(ctx context.Context, clusterRef *string, attributes []ecsapi.Attribute, change func(*gantry.Instance, ecsapi.Attribute), out *[]ecsapi.Attribute) error {
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		*out = []ecsapi.Attribute{}
+		c, err := s.cluster(tx, clusterRef)
+		if err != nil {
+			return err
+		}
+		for _, a := range attributes {
+			id, err := s.instanceID(c.Name, *a.TargetId)
+			if err != nil {
+				return err
+			}
+			i, ok := store.Instances.Get(tx, string(c.Name)+"/"+string(id))
+			if !ok || i.Status == gantry.InstanceInactive {
+				return ecsapi.NewTargetNotFoundException("The container instance " + wire.Shorten(*a.TargetId) + " was not found.")
+			}
+			next := *i
+			next.Attributes = slices.Clone(i.Attributes)
+			change(&next, a)
+			if n := customAttributes(&next); n > maxOwnAttributes && n > customAttributes(i) {
+				return ecsapi.NewAttributeLimitExceededException("A container instance can have at most 10 custom attributes.")
+			}
+			next.Version++
+			store.Instances.Put(tx, &next)
+			*out = append(*out, ecsapi.Attribute{
+				Name: a.Name, Value: a.Value, TargetType: ecsapi.TargetTypeContainerInstance,
+				TargetId: new(string(s.cfg.Place.Instance(c.Name, id))),
+			})
+		}
+		return nil
+	})
+	return err
+}
+
+func customAttributes(i *gantry.Instance) int {
+	n := 0
+	for _, a := range i.Attributes {
+		if !builtin(*a.Name) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Service) listAttributes(ctx context.Context, in *ecsapi.ListAttributesInput) (*ecsapi.ListAttributesOutput, error) {
+	if in.AttributeValue != nil && in.AttributeName == nil {
+		return nil, invalid("attributeValue needs an attributeName.")
+	}
+	p, err := newPage("ListAttributes", in.NextToken, in.MaxResults, maxPage, []any{in.Cluster, in.AttributeName, in.AttributeValue, in.TargetType})
+	if err != nil {
+		return nil, err
+	}
+	snap, err := s.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.cluster(snap, in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	found := []ecsapi.Attribute{}
+	for i := range store.Instances.All(snap, string(c.Name)+"/") {
+		if i.Status == gantry.InstanceInactive {
+			continue
+		}
+		for _, a := range i.Attributes {
+			if (in.AttributeName == nil || *a.Name == *in.AttributeName) && (in.AttributeValue == nil || wire.Value(a.Value) == *in.AttributeValue) {
+				a.TargetId, a.TargetType = new(string(s.cfg.Place.Instance(c.Name, i.ID))), ecsapi.TargetTypeContainerInstance
+				found = append(found, a)
+			}
+		}
+	}
+	key := func(a ecsapi.Attribute) string { return *a.TargetId + " " + *a.Name }
+	slices.SortFunc(found, func(a, b ecsapi.Attribute) int { return strings.Compare(key(a), key(b)) })
+	found, next := cut(p, found, key, nil)
+	// The answer names the instance by its ARN and leaves the type out, as ECS does.
+	for i := range found {
+		found[i].TargetType = ""
+	}
+	return &ecsapi.ListAttributesOutput{Attributes: found, NextToken: next}, nil
+}

@@ -1,0 +1,152 @@
+package ecs
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"gantry"
+	"gantry/internal/store"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+// maxSettingsPage is the page of ListAccountSettings, by default and at most.
+const maxSettingsPage = 10
+
+// A settingRule says what an account setting may be, and what it is where nobody set it.
+type settingRule struct {
+	values []string
+	preset string
+}
+
+var onOff = []string{"enabled", "disabled", "on", "off"}
+
+// settingRules are the settings of ECS with the values of a new account. gantry
+// names everything in the long format whatever the ArnFormat settings say: AWS
+// has not let anybody out of it since 2021.
+var settingRules = map[ecsapi.SettingName]settingRule{
+	ecsapi.SettingNameServiceLongArnFormat:            {onOff, "enabled"},
+	ecsapi.SettingNameTaskLongArnFormat:               {onOff, "enabled"},
+	ecsapi.SettingNameContainerInstanceLongArnFormat:  {onOff, "enabled"},
+	ecsapi.SettingNameAwsvpcTrunking:                  {onOff, "disabled"},
+	ecsapi.SettingNameContainerInsights:               {append([]string{"enhanced"}, onOff...), "disabled"},
+	ecsapi.SettingNameFargateFipsMode:                 {onOff, "disabled"},
+	ecsapi.SettingNameTagResourceAuthorization:        {onOff, "on"},
+	ecsapi.SettingNameFargateTaskRetirementWaitPeriod: {[]string{"0", "7", "14"}, "7"},
+	ecsapi.SettingNameGuardDutyActivate:               {onOff, "off"},
+	ecsapi.SettingNameDefaultLogDriverMode:            {[]string{"blocking", "non-blocking"}, "non-blocking"},
+	ecsapi.SettingNameFargateEventWindows:             {onOff, "disabled"},
+}
+
+func (s *Service) putAccountSetting(ctx context.Context, in *ecsapi.PutAccountSettingInput) (*ecsapi.PutAccountSettingOutput, error) {
+	principal := cmp.Or(wire.Value(in.PrincipalArn), string(s.caller(ctx)))
+	out, err := s.putSetting(ctx, in.Name, wire.Value(in.Value), principal)
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.PutAccountSettingOutput{Setting: out}, nil
+}
+
+// putAccountSettingDefault sets what holds for everyone who has not set it.
+func (s *Service) putAccountSettingDefault(ctx context.Context, in *ecsapi.PutAccountSettingDefaultInput) (*ecsapi.PutAccountSettingDefaultOutput, error) {
+	out, err := s.putSetting(ctx, in.Name, wire.Value(in.Value), "")
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.PutAccountSettingDefaultOutput{Setting: out}, nil
+}
+
+func (s *Service) putSetting(ctx context.Context, name ecsapi.SettingName, value, principal string) (*ecsapi.Setting, error) {
+	rule, ok := settingRules[name]
+	if !ok {
+		return nil, invalid("Setting name is unsupported: %s.", wire.Shorten(string(name)))
+	}
+	if !slices.Contains(rule.values, value) {
+		return nil, invalid("Invalid value for setting %s: %s. Valid values are: %s.", name, wire.Shorten(value), strings.Join(rule.values, ", "))
+	}
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		store.AccountSettings.Put(tx, &gantry.AccountSetting{Principal: principal, Name: name, Value: value})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.showSetting(name, value, principal), nil
+}
+
+// showSetting is a setting as ECS answers it; the account's own belongs to the root.
+func (s *Service) showSetting(name ecsapi.SettingName, value, principal string) *ecsapi.Setting {
+	return &ecsapi.Setting{
+		Name: name, Value: new(value), Type: ecsapi.SettingTypeUser,
+		PrincipalArn: new(cmp.Or(principal, string(s.cfg.Place.Root()))),
+	}
+}
+
+// deleteAccountSetting removes a principal's own setting; the account's default holds then.
+func (s *Service) deleteAccountSetting(ctx context.Context, in *ecsapi.DeleteAccountSettingInput) (*ecsapi.DeleteAccountSettingOutput, error) {
+	if _, ok := settingRules[in.Name]; !ok {
+		return nil, invalid("Setting name is unsupported: %s.", wire.Shorten(string(in.Name)))
+	}
+	principal := cmp.Or(wire.Value(in.PrincipalArn), string(s.caller(ctx)))
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		store.AccountSettings.Delete(tx, settingKey(in.Name, principal))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := s.showSetting(in.Name, "", principal)
+	out.Value = new(effective(s.store.View(), in.Name, principal))
+	return &ecsapi.DeleteAccountSettingOutput{Setting: out}, nil
+}
+
+func settingKey(name ecsapi.SettingName, principal string) string {
+	return string(name) + "/" + principal
+}
+
+// effective is the value that holds for a principal: its own, else the account's,
+// else the one of a new account.
+func effective(r store.Reader, name ecsapi.SettingName, principal string) string {
+	for _, who := range []string{principal, ""} {
+		if have, ok := store.AccountSettings.Get(r, settingKey(name, who)); ok {
+			return have.Value
+		}
+	}
+	return settingRules[name].preset
+}
+
+func (s *Service) listAccountSettings(ctx context.Context, in *ecsapi.ListAccountSettingsInput) (*ecsapi.ListAccountSettingsOutput, error) {
+	p, err := newPage("ListAccountSettings", in.NextToken, in.MaxResults, maxSettingsPage,
+		[]any{in.EffectiveSettings, in.Name, in.PrincipalArn, in.Value})
+	if err != nil {
+		return nil, err
+	}
+	snap, err := s.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	principal := cmp.Or(wire.Value(in.PrincipalArn), string(s.caller(ctx)))
+	found := []ecsapi.Setting{}
+	for name := range settingRules {
+		if in.Name != "" && name != in.Name {
+			continue
+		}
+		value := effective(snap, name, principal)
+		if !wire.Value(in.EffectiveSettings) {
+			own, ok := store.AccountSettings.Get(snap, settingKey(name, principal))
+			if !ok {
+				continue
+			}
+			value = own.Value
+		}
+		if in.Value == nil || *in.Value == value {
+			found = append(found, *s.showSetting(name, value, principal))
+		}
+	}
+	key := func(x ecsapi.Setting) string { return string(x.Name) }
+	slices.SortFunc(found, func(a, b ecsapi.Setting) int { return strings.Compare(key(a), key(b)) })
+	found, next := cut(p, found, key, nil)
+	return &ecsapi.ListAccountSettingsOutput{Settings: found, NextToken: next}, nil
+}
