@@ -146,6 +146,22 @@ func TestPortsAreHeldOnTheHost(t *testing.T) {
 	back.Close()
 }
 
+func TestLargeRange(t *testing.T) {
+	world(t)
+	cfg := testConfig(t, "large")
+	n, err := Open(t.Context(), cfg)
+	must(t, err)
+	a := attach(t, n, Request{ID: "a", Mode: ModeBridge, Ports: []PortRequest{{ContainerPortRange: PortRange{20000, 21999}}}})
+	serve(t, a.NamespacePath, TCP, 21999, "last")
+	last := at("127.0.0.1", a.Bindings[0].HostPortRange.Last)
+	expect(t, "last port", call(TCP, last), "last "+n.Gateway().String())
+	crash(t, n)
+	n = open(t, cfg) // writes the whole table in one transaction
+	expect(t, "last port after a restart", call(TCP, last), "last "+n.Gateway().String())
+	must(t, n.Detach(t.Context(), "a"))
+	expect(t, "last port after detach", call(TCP, last), "no answer")
+}
+
 func TestMetadataAddress(t *testing.T) {
 	world(t)
 	n, other := open(t, testConfig(t, "meta1")), open(t, testConfig(t, "meta2"))
@@ -161,6 +177,7 @@ func TestMetadataAddress(t *testing.T) {
 	if id, ok := n.LookupIP(a.IP); !ok || id != "a" {
 		t.Errorf("who has %s: %q %v", a.IP, id, ok)
 	}
+	showTheWay(t, n)
 	expect(t, "outside", blockedOutside(t, TCP, n.MetadataAddress().String()), "no answer")
 }
 
@@ -186,8 +203,42 @@ func TestContainersAreReachedByHostPortsOnly(t *testing.T) {
 	n := open(t, testConfig(t, "closed"))
 	a := attach(t, n, Request{ID: "a", Mode: ModeBridge})
 	serve(t, a.NamespacePath, TCP, 80, "open")
+	showTheWay(t, n)
+	expect(t, "another machine that knows the way", blockedOutside(t, TCP, at(a.IP, 80)), "no answer")
+}
+
+// showTheWay lets the other machine know that the range is behind this host.
+func showTheWay(t *testing.T, n *Network) {
+	t.Helper()
 	route := &netlink.Route{Gw: net.ParseIP(hostIP), Dst: ipNet(n.Range())}
 	inHandle(t, outsideNamespace, func() { must(t, netlink.RouteAdd(route)) })
-	defer inHandle(t, outsideNamespace, func() { must(t, netlink.RouteDel(route)) })
-	expect(t, "another machine that knows the way", blockedOutside(t, TCP, at(a.IP, 80)), "no answer")
+	t.Cleanup(func() { inHandle(t, outsideNamespace, func() { must(t, netlink.RouteDel(route)) }) })
+}
+
+func TestContainersCannotPretendToBeOthers(t *testing.T) {
+	world(t)
+	n := open(t, testConfig(t, "spoof"))
+	a := attach(t, n, Request{ID: "a", Mode: ModeBridge})
+	l, err := net.ListenPacket("udp4", at(n.Gateway(), 0))
+	must(t, err)
+	defer l.Close()
+	const foreign = "192.0.2.77" // the host would take this one for a neighbour on its uplink
+	in(t, a.NamespacePath, func() {
+		link, err := netlink.LinkByName(containerLink)
+		must(t, err)
+		must(t, netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(foreign + "/32"))}))
+		for _, from := range []string{foreign, a.IP.String()} {
+			c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, l.LocalAddr().(*net.UDPAddr))
+			must(t, err)
+			_, err = c.Write([]byte(from))
+			must(t, err)
+			c.Close()
+		}
+	})
+	// The honest datagram was sent last, so that a pretended one would have come before it.
+	must(t, l.SetReadDeadline(deadline()))
+	buf := make([]byte, 100)
+	size, _, err := l.ReadFrom(buf)
+	must(t, err)
+	expect(t, "first datagram to arrive", string(buf[:size]), a.IP.String())
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,13 +39,19 @@ func newTable(name string, prefix netip.Prefix, metadata uint16) *table {
 
 // openNftables prepares a connection; with AsLasting it is kept open, else it is made for each transaction.
 func openNftables(options ...nftables.ConnOption) (*nftables.Conn, error) {
-	conn, err := nftables.New(append(options, nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetWriteBuffer(batchBuffer), c.SetReadBuffer(batchBuffer))
-	}))...)
+	conn, err := nftables.New(append(options, nftables.WithSockOptions(makeRoom))...)
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
 	return conn, nil
+}
+
+// makeRoom gives a connection buffers for a large transaction and its answers.
+func makeRoom[C interface {
+	SetReadBuffer(bytes int) error
+	SetWriteBuffer(bytes int) error
+}](conn C) error {
+	return errors.Join(conn.SetReadBuffer(batchBuffer), conn.SetWriteBuffer(batchBuffer))
 }
 
 // transactLocked lets prepare queue changes and makes them, all or none.
