@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"gantry"
+	"gantry/internal/acs"
+	"gantry/internal/api"
+	"gantry/internal/ecs"
+	"gantry/internal/ledger"
+	"gantry/internal/store"
+	"gantry/internal/tcs"
+	"gantry/internal/wire/awsjson"
+	"gantry/internal/wire/ecsapi"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+// The paths of the agents' websockets, and what DiscoverPollEndpoint says of
+// them: agents add "ws".
+const (
+	acsPath = "/acs/"
+	tcsPath = "/tcs/"
+)
+
+// openTimeout bounds how long the store may take to open: a million rows take seconds.
+const openTimeout = time.Minute
+
+type controlConfig struct {
+	dir            dataDir
+	identity       *identity
+	endpoint       string
+	anyCredentials bool
+	log            *slog.Logger
+}
+
+// A control is the control plane: the state, the engines, and the doors.
+type control struct {
+	controlConfig
+	store  *store.Store
+	root   *gantry.Principal
+	ledger *ledger.Ledger
+	ecs    *ecs.Service
+	acs    *acs.Server
+	tcs    *tcs.Server
+}
+
+// openControl opens the state and makes everything that works on it. Nothing runs yet.
+func openControl(ctx context.Context, cfg controlConfig) (*control, error) {
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	st, err := store.OpenEtcd(opening, store.EtcdConfig{Dir: cfg.dir.file(storeFolder), Log: cfg.log})
+	if err != nil {
+		return nil, err
+	}
+	c := &control{controlConfig: cfg, store: st}
+	if err := c.make(opening); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return c, nil
+}
+
+func (c *control) make(ctx context.Context) (err error) {
+	if c.root, err = rootKey(ctx, c.store, time.Now()); err != nil {
+		return err
+	}
+	if err := acs.DisconnectAll(ctx, c.store); err != nil {
+		return err
+	}
+	place := c.identity.place()
+	c.ledger = ledger.New(c.store)
+	c.ecs = ecs.New(ecs.Config{
+		Place: place, Store: c.store, Ledger: c.ledger, Zone: string(place.Region) + "a",
+		Endpoints: ecs.Endpoints{ACS: c.endpoint + acsPath, TCS: c.endpoint + tcsPath},
+	})
+	c.acs = acs.New(acs.Config{
+		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
+	})
+	c.tcs = tcs.New(tcs.Config{Place: place, Health: healthDoor{c.ecs, taskPlaces{c.store}}, Log: c.log})
+	return nil
+}
+
+// run serves until ctx ends or something breaks.
+func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.store.Wait(ctx) })
+	g.Go(func() error { return c.acs.Run(ctx) })
+	g.Go(func() error { return c.tcs.Run(ctx) })
+	g.Go(func() error { return api.Serve(ctx, ln, c.door(m), c.log) })
+	return g.Wait()
+}
+
+// door hangs the services on the listener.
+func (c *control) door(m machine) http.Handler {
+	place := c.identity.place()
+	ops := c.operations(m)
+	return api.New(api.Config{
+		Place:      place,
+		Principals: principals{c.store},
+		Services: map[string]api.Service{
+			"ecs": awsjson.New(awsjson.Config{
+				Title: "Amazon ECS", Target: "AmazonEC2ContainerServiceV20141113",
+				Table: api.Guard(place, "ecs", taskPlaces{c.store}, ops.Table()),
+				Fault: ecsapi.NewServerException, Log: c.log,
+			}),
+		},
+		Sessions:               map[string]http.Handler{acsPath + "ws": c.acs, tcsPath + "ws": c.tcs},
+		Commands:               c.commands(m),
+		InsecureAnyCredentials: c.anyCredentials,
+		Now:                    time.Now,
+		Log:                    c.log,
+	})
+}
+
+// writeFiles puts down how to reach this gantry, for gantry env and for everyone
+// who reads AWS's shared files.
+func (c *control) writeFiles() error {
+	err := errors.Join(
+		writeCredentials(c.dir.file(credentialsFile), c.root),
+		writeConfig(c.dir.file(configFile), c.identity.Region, c.endpoint),
+		writeFile(c.dir.file(endpointFile), []byte(c.endpoint+"\n"), 0o644),
+	)
+	if err != nil {
+		return fmt.Errorf("write down how to reach gantry: %w", err)
+	}
+	return nil
+}
+
+func (c *control) close() {
+	if err := c.store.Close(); err != nil {
+		c.log.Error("close the state", "error", err)
+	}
+}
+
+// principals finds access keys in the store.
+type principals struct{ store *store.Store }
+
+func (p principals) Principal(accessKeyID string) *gantry.Principal {
+	found, _ := store.Principals.Get(p.store.View(), accessKeyID)
+	return found
+}
+
+// taskPlaces finds tasks in the store.
+type taskPlaces struct{ store *store.Store }
+
+func (p taskPlaces) InstanceOf(cluster gantry.ClusterName, task gantry.TaskID) string {
+	t, ok := store.Tasks.Get(p.store.View(), string(cluster)+"/"+string(task))
+	if !ok || t.Instance == "" {
+		return ""
+	}
+	return string(t.Cluster) + "/" + string(t.Instance)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+func newImage() *cobra.Command {
+	cmd := &cobra.Command{Use: "image", Short: "Images on this machine, without a registry"}
+	cmd.AddCommand(newImageLoad(), newImageLs())
+	return cmd
+}
+
+func newImageLoad() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "load FILE",
+		Short: "Load images from an OCI or docker save archive; - reads standard input",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			file, err := openArchive(args[0], cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			body, err := c.command(cmd.Context(), http.MethodPost, "/images", nil, file)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			var images []image
+			if err := json.NewDecoder(body).Decode(&images); err != nil {
+				return err
+			}
+			for _, i := range images {
+				fmt.Fprintln(cmd.OutOrStdout(), "loaded", i.Name)
+			}
+			return nil
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}
+
+// openArchive opens a file to be read twice. Standard input is kept in a
+// temporary file, which is gone when it is closed.
+func openArchive(name string, in io.Reader) (*os.File, error) {
+	if name != "-" {
+		return os.Open(name)
+	}
+	f, err := os.CreateTemp("", "gantry-image-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err = io.Copy(f, in); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func newImageLs() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the images on this machine",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			var images []image
+			if err := c.get(cmd.Context(), "/images", &images); err != nil {
+				return err
+			}
+			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
+			fmt.Fprintln(t, "IMAGE\tDIGEST\tSIZE")
+			for _, i := range images {
+				fmt.Fprintf(t, "%s\t%.19s\t%.1f MiB\n", i.Name, i.Digest, float64(i.Size)/(1<<20))
+			}
+			return t.Flush()
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"syscall"
+	"time"
+
+	"gantry"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	defaultListen  = "127.0.0.1:4747"
+	defaultRegion  = gantry.Region("us-east-1")
+	defaultAccount = gantry.Account("123456789012")
+)
+
+// upOptions are the flags of gantry up.
+type upOptions struct {
+	dataDir        string
+	listen         string
+	region         string
+	account        string
+	anyCredentials bool
+	logLevel       string
+}
+
+func newUp() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole of gantry on this machine: control plane and container instance",
+		Long: `Run the whole of gantry on this machine: the ECS API, its state, and this machine
+as a container instance of every cluster. SIGTERM (or Ctrl-C) stops gantry and
+leaves tasks running; starting again takes them up where they are. "gantry down"
+stops the tasks too.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return up(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	addDataDir(cmd, &o.dataDir)
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", defaultListen, "the address of the API; port 0 takes a free one, which gantry env tells")
+	f.StringVar(&o.region, "region", "", "the AWS region to be, recorded in the data dir (default "+string(defaultRegion)+")")
+	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
+	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
+	f.StringVar(&o.logLevel, "log-level", "info", "what goes to stderr: debug, info, warn or error")
+	return cmd
+}
+
+// up is the table of contents: open what is needed in the order data flows, then run until ctx ends.
+func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
+	log, err := newLogger(o.logLevel, errOut)
+	if err != nil {
+		return err
+	}
+	d, err := openDataDir(o.dataDir)
+	if err != nil {
+		return err
+	}
+	asked, err := placeAsked(o)
+	if err != nil {
+		return err
+	}
+	if err := checkMachine(); err != nil {
+		return err
+	}
+	if err := enterMachine(d); err != nil { // starts this program anew, so nothing else comes before it
+		return err
+	}
+	p := newProgress(out)
+
+	if _, err := d.read(); err != nil { // before anything is written there
+		return err
+	}
+	unlock, err := d.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	id, err := d.create(asked, time.Now())
+	if err != nil {
+		return err
+	}
+	ln, err := listen(o.listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	endpoint := endpointOf(ln.Addr())
+	p.step("data dir %s, region %s, account %s", d.path, id.Region, id.Account)
+
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, anyCredentials: o.anyCredentials, log: log})
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	p.step("state at revision %d", c.store.View().Revision())
+
+	m, err := openMachine(ctx, machineConfig{dir: d, identity: id, endpoint: endpoint, control: c, log: log})
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	p.step("%s", m)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.run(ctx, ln, m) })
+	if err := c.join(ctx, m); err != nil {
+		return errors.Join(err, g.Wait())
+	}
+	if err := c.writeFiles(); err != nil {
+		return errors.Join(err, g.Wait())
+	}
+	p.step("API at %s", endpoint)
+	g.Go(func() error { return m.run(ctx) })
+	if err := m.ready(ctx); err != nil {
+		return errors.Join(err, g.Wait())
+	}
+	p.step("this machine is a container instance")
+
+	warnOpen(out, ln.Addr())
+	if o.anyCredentials {
+		fmt.Fprintln(out, "warning: --insecure-any-credentials lets everyone in who can reach the endpoint")
+	}
+	fmt.Fprintf(out, "ready in %s: %s\n\n    eval \"$(gantry env --data-dir %s)\"\n    aws ecs list-clusters\n\n", p.total(), endpoint, d.path)
+
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	fmt.Fprintln(out, "stopped; tasks go on running (gantry down stops them too)")
+	return nil
+}
+
+func newLogger(level string, out io.Writer) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %s: choose debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: l})), nil
+}
+
+// placeAsked reads --region and --account; what was not given stays empty.
+func placeAsked(o upOptions) (gantry.Place, error) {
+	if o.account != "" {
+		if _, err := strconv.ParseUint(o.account, 10, 64); err != nil || len(o.account) != 12 {
+			return gantry.Place{}, fmt.Errorf("--account %s: an AWS account id has 12 digits", o.account)
+		}
+	}
+	return gantry.Place{Region: gantry.Region(o.region), Account: gantry.Account(o.account)}, nil
+}
+
+// listen opens the API's port.
+func listen(address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use: stop what listens there, or choose another address with --listen (port 0 takes a free one)", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be listened on: choose a port above 1023 with --listen, or start gantry as root", address)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w; choose another address with --listen", address, err)
+	}
+	return ln, nil
+}
+
+// endpointOf is the URL by which clients on this machine reach a listener.
+func endpointOf(addr net.Addr) string {
+	tcp := addr.(*net.TCPAddr)
+	host := tcp.IP
+	if host.IsUnspecified() {
+		host = net.IPv4(127, 0, 0, 1)
+	}
+	return "http://" + net.JoinHostPort(host.String(), strconv.Itoa(tcp.Port))
+}
+
+// warnOpen says so when the API can be reached from elsewhere.
+func warnOpen(out io.Writer, addr net.Addr) {
+	if !addr.(*net.TCPAddr).IP.IsLoopback() {
+		fmt.Fprintf(out, "warning: %s is reachable from other machines and speaks plain HTTP: requests are signed, but not secret\n", addr)
+	}
+}
