@@ -111,7 +111,7 @@ func (n *Network) attachBridge(ctx context.Context, r Request) (a Attachment, er
 	return a, nil
 }
 
-// mapPorts sends the attachment's host ports to its address.
+// mapPorts sends the attachment's host ports to its address, all of them or none.
 func (n *Network) mapPorts(a Attachment) error {
 	if len(a.Bindings) == 0 {
 		return nil
@@ -119,7 +119,10 @@ func (n *Network) mapPorts(a Attachment) error {
 	if err := n.table.add(a); err != nil {
 		return err
 	}
-	return forgetFlows(n.host, a)
+	if err := forgetFlows(n.host, a); err != nil {
+		return errors.Join(err, n.table.remove(a))
+	}
+	return nil
 }
 
 // unmap is the reverse of mapPorts.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -118,7 +119,7 @@ func ensureBridge(host *netlink.Handle, name string, gateway netip.Addr, mtu int
 		// A container that calls a neighbour by host port goes in and out by the bridge; it needs no advice about that.
 		{"ipv4/conf/" + name + "/send_redirects", "0"},
 	} {
-		if err := os.WriteFile("/proc/sys/net/"+s.path, []byte(s.value), 0); err != nil {
+		if err := setSysctl("/proc/sys/net/"+s.path, s.value); err != nil {
 			return nil, err
 		}
 	}
@@ -127,6 +128,14 @@ func ensureBridge(host *netlink.Handle, name string, gateway netip.Addr, mtu int
 		return nil, fmt.Errorf("bring bridge up: %w", err)
 	}
 	return bridge, nil
+}
+
+// setSysctl writes a setting unless it is so already: it may then be read-only, and writing ip_forward resets others.
+func setSysctl(path, value string) error {
+	if now, err := os.ReadFile(path); err == nil && string(bytes.TrimSpace(now)) == value {
+		return nil
+	}
+	return os.WriteFile(path, []byte(value), 0)
 }
 
 // disableIPv6 saves an interface of the host the work of announcing addresses nobody asks for. Where the kernel has no

@@ -138,9 +138,20 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 		busy:     map[SandboxID]bool{},
 	}
 	if err := n.open(ctx); err != nil {
-		return nil, fmt.Errorf("open container network %s: %w", cfg.bridgeName(), errors.Join(err, n.Close()))
+		return nil, fmt.Errorf("open container network %s: %s%w", cfg.bridgeName(), advice(err), errors.Join(err, n.Close()))
 	}
 	return n, nil
+}
+
+// advice says what to do about an error, where it can be known.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return "making networks needs root: "
+	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP):
+		return "this kernel needs bridge, veth and nf_tables with nat, masquerade and fib: "
+	}
+	return ""
 }
 
 func (n *Network) open(ctx context.Context) (err error) {

@@ -190,6 +190,33 @@ func testFirewall(t *testing.T, family nftables.TableFamily) {
 	}
 }
 
+func TestConnectionsOutliveARebuild(t *testing.T) {
+	world(t)
+	n := open(t, testConfig(t, "rebuild"))
+	a := attach(t, n, Request{ID: "a", Mode: ModeBridge, Ports: []PortRequest{{ContainerPort: 80}}})
+	var l net.Listener
+	var err error
+	in(t, a.NamespacePath, func() { l, err = net.Listen("tcp4", ":80") })
+	must(t, err)
+	defer l.Close()
+	client, err := net.DialTimeout("tcp4", at("127.0.0.1", a.Bindings[0].HostPort), patience)
+	must(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	must(t, err)
+	defer server.Close()
+	for range 3 {
+		must(t, n.Reconcile(t.Context(), []SandboxID{"a"}))
+		for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+			_, err := way[0].Write([]byte("x"))
+			must(t, err)
+			must(t, way[1].SetReadDeadline(deadline()))
+			_, err = way[1].Read(make([]byte, 1))
+			must(t, err)
+		}
+	}
+}
+
 func TestUDPSenderFollowsTheContainer(t *testing.T) {
 	world(t)
 	n := open(t, testConfig(t, "udp"))
