@@ -66,7 +66,6 @@ func (c *Cluster) Set(inst Instance) {
 		c.ids.own(inst.ID, c.me)[inst.ID] = slot
 	}
 	n := c.nodes.own(slot, c.me)
-	n.own(c.me)
 	n.replace(&inst)
 	c.classify(slot, n)
 	c.changes.addFacts(slot)

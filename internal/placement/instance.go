@@ -33,8 +33,8 @@ type node struct {
 	free     Resources
 	tasks    uint32
 	hash     uint32    // of the instance's id, for ties
-	owner    *owner    // of the slices below
-	ports    []portKey // taken; one port stands here as often as it is held
+	ports    []portKey // taken; one port stands here as often as it is held; copied for every change
+	owner    *owner    // of groups
 	groups   []groupCount
 }
 
@@ -65,10 +65,10 @@ func (n *node) tasksOf(group gantry.Group) int32 {
 	return 0
 }
 
-// own makes the slices of n its own, so that they can be changed.
+// own makes the groups of n its own, with room for one more, so that they can be changed.
 func (n *node) own(me *owner) {
 	if n.owner != me {
-		n.ports, n.groups, n.owner = slices.Clone(n.ports), slices.Clone(n.groups), me
+		n.groups, n.owner = append(make([]groupCount, 0, len(n.groups)+1), n.groups...), me
 	}
 }
 
@@ -91,14 +91,38 @@ func (n *node) take(group gantry.Group, d *Demand, sign int64) bool {
 	n.free.Memory -= sign * d.Memory
 	n.free.GPUs -= sign * d.GPUs
 	n.free.Other = add(n.free.Other, d.Other, -sign)
-	for _, p := range d.Ports {
-		if sign > 0 {
-			n.ports = append(n.ports, p.key())
-		} else if i := slices.Index(n.ports, p.key()); i >= 0 {
-			n.ports = slices.Delete(n.ports, i, i+1)
-		}
+	if sign > 0 {
+		n.ports = withPorts(n.ports, d.Ports)
+	} else {
+		n.ports = withoutPorts(n.ports, d.Ports)
 	}
 	return true
+}
+
+// withPorts gives a list to which ports are added, as often as they are named.
+func withPorts(taken []portKey, ports []Port) []portKey {
+	if len(ports) == 0 {
+		return taken
+	}
+	list := append(make([]portKey, 0, len(taken)+len(ports)), taken...)
+	for _, p := range ports {
+		list = append(list, p.key())
+	}
+	return list
+}
+
+// withoutPorts gives a list from which each of ports is taken out once.
+func withoutPorts(taken []portKey, ports []Port) []portKey {
+	if len(ports) == 0 {
+		return taken
+	}
+	list := slices.Clone(taken)
+	for _, p := range ports {
+		if i := slices.Index(list, p.key()); i >= 0 {
+			list = slices.Delete(list, i, i+1)
+		}
+	}
+	return list
 }
 
 // replace puts new facts in place of those of the instance, and keeps its tasks.
@@ -108,18 +132,12 @@ func (n *node) replace(inst *Instance) {
 		n.free.Memory += inst.Total.Memory - old.Total.Memory
 		n.free.GPUs += inst.Total.GPUs - old.Total.GPUs
 		n.free.Other = add(add(n.free.Other, inst.Total.Other, 1), old.Total.Other, -1)
-		for _, p := range old.Reserved {
-			if i := slices.Index(n.ports, p.key()); i >= 0 {
-				n.ports = slices.Delete(n.ports, i, i+1)
-			}
-		}
+		n.ports = withoutPorts(n.ports, old.Reserved)
 	} else {
 		n.free = inst.Total
 		n.hash = hash32(string(inst.ID))
 	}
-	for _, p := range inst.Reserved {
-		n.ports = append(n.ports, p.key())
-	}
+	n.ports = withPorts(n.ports, inst.Reserved)
 	n.instance = inst
 }
 

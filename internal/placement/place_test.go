@@ -1,8 +1,10 @@
 package placement
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,16 +195,24 @@ func TestFarBehind(t *testing.T) {
 	c := NewCluster()
 	c.Set(plain("x"))
 	c.Set(plain("y"))
+	const others = maxChanges // more than the changes that are kept, which would be a reason to build anew
+	for i := range others {
+		c.Set(plain(fmt.Sprint("i", i)))
+	}
 	r := compile(t, Spec{Group: "g"})
 	put(t, c, r, "1")
-	for range maxChanges + 1 {
-		if err := c.AddTask("x", "other", Demand{}); err != nil {
+	for i := range 200 + maxChanges {
+		id := gantry.InstanceID("y") // the changes that are dropped
+		if i >= 200 {
+			id = "x"
+		}
+		if err := c.AddTask(id, "other", Demand{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i := range 100 {
-		if got := put(t, c, r, fmt.Sprint(i)); got != "y" {
-			t.Fatalf("task %d went to %s, which has thousands", i, got)
+	for i := range others {
+		if got := put(t, c, r, fmt.Sprint(i)); got == "x" || got == "y" {
+			t.Fatalf("task %d went to %s, which has hundreds", i, got)
 		}
 	}
 	if len(c.changes.slots) > maxChanges {
@@ -230,6 +240,44 @@ func TestValuesThatComeAndGo(t *testing.T) {
 	}
 	if n := c.nodes.branches; len(n) > 1 {
 		t.Errorf("slots are not used again: %d branches", len(n))
+	}
+}
+
+// TestNothingIsLeftBehind adds and removes many groups, and many instances, and wants the
+// memory that they took to be let go.
+func TestNothingIsLeftBehind(t *testing.T) {
+	c := NewCluster()
+	c.Set(plain("last"))
+	r := compile(t, Spec{Group: "g"})
+	const many = 1000
+	for i := range many {
+		id := gantry.InstanceID(fmt.Sprint("i", i))
+		c.Set(plain(string(id)))
+		for _, step := range []func(gantry.InstanceID, gantry.Group, Demand) error{c.AddTask, c.RemoveTask} {
+			if err := step(id, gantry.Group(id), Demand{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(t, c, r, "1")
+	for i := range many {
+		c.Remove(gantry.InstanceID(fmt.Sprint("i", i)))
+		Place(c, r, "2")
+	}
+	groups := 0
+	for _, s := range c.group.shards {
+		if s != nil {
+			groups += len(s.items)
+		}
+	}
+	if groups > 1 {
+		t.Errorf("%d groups are left of one", groups)
+	}
+	if n := len(c.orders[0].classes[0].blocks); n != 1 {
+		t.Errorf("one instance has %d blocks", n)
+	}
+	if c.Len() != 1 {
+		t.Errorf("%d instances are left of one", c.Len())
 	}
 }
 
@@ -268,5 +316,72 @@ func TestEligibleIgnoresRoom(t *testing.T) {
 	}
 	if x, known := Examine(c, r, "roomy"); !known || len(x.Lacks) > 0 {
 		t.Errorf("examining roomy gives %v %v", x, known)
+	}
+}
+
+// byHash gives ids in the order in which a class has instances that differ in nothing else.
+func byHash(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint("i", i)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(hash32(a), hash32(b)) })
+	return ids
+}
+
+// TestTiesDoNotCrossLevels has a hundred instances with a task each, of which some
+// neighbours have one of the group: wherever on the ring a task begins to look, it must
+// pass over those.
+func TestTiesDoNotCrossLevels(t *testing.T) {
+	c := NewCluster()
+	has := map[gantry.InstanceID]bool{}
+	for i, id := range byHash(100) {
+		c.Set(plain(id))
+		group := gantry.Group("other")
+		if i >= 5 && i < 95 {
+			group = "g"
+			has[gantry.InstanceID(id)] = true
+		}
+		if err := c.AddTask(gantry.InstanceID(id), group, Demand{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := compile(t, Spec{Group: "g", Strategies: []ecsapi.PlacementStrategy{{Type: "spread", Field: new("instanceId")}}})
+	for i := range 200 {
+		if choice, _ := Place(c, r, gantry.TaskID(fmt.Sprint(i))); has[choice.Instance] {
+			t.Fatalf("task %d went to %s, which has a task of the group already", i, choice.Instance)
+		}
+	}
+}
+
+// TestLevelsDoNotCrossPacks has instances with little memory and a task of the group, among
+// them some without room, and instances with more memory and no task of the group: binpack
+// comes first, so that the latter are never chosen.
+func TestLevelsDoNotCrossPacks(t *testing.T) {
+	c := NewCluster()
+	for i, id := range byHash(100) {
+		inst := plain(id)
+		inst.Total.Memory = 1000
+		switch {
+		case i < 20:
+		case i < 40:
+			inst.Total.CPU = 0
+		default:
+			inst.Total.Memory = 2000
+		}
+		c.Set(inst)
+		group := gantry.Group("other")
+		if i < 20 {
+			group = "g"
+		}
+		if err := c.AddTask(inst.ID, group, Demand{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := compile(t, Spec{Group: "g", Demand: Demand{CPU: 1, Memory: 1}, Strategies: []ecsapi.PlacementStrategy{
+		{Type: "binpack", Field: new("memory")}, {Type: "spread", Field: new("instanceId")}}})
+	choice, _ := Place(c, r, "task")
+	if free, _ := c.Free(choice.Instance); free.Memory != 1000 {
+		t.Errorf("the task went to %s, which has %d MiB left", choice.Instance, free.Memory)
 	}
 }

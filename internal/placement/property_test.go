@@ -33,14 +33,18 @@ func TestPlaceAgreesWithTheReference(t *testing.T) {
 			"change":   w.change,
 			"remove":   w.remove,
 			"place":    w.place,
+			"place 2":  w.place, // more often than the rest
+			"place 3":  w.place,
+			"place 4":  w.place,
 			"stop":     w.stop,
 			"force":    w.force,
 			"clone":    w.clone,
+			"another":  w.another,
 		})
 	})
 }
 
-// world is some clusters, clones of each other, each with its twin.
+// world is some clusters, most of them clones of each other, each with its twin.
 type world struct {
 	t        *rapid.T
 	clusters []*Cluster
@@ -63,8 +67,9 @@ func (w *world) name() string {
 func (w *world) register(n int) {
 	c, m := w.clusters[len(w.clusters)-1], w.models[len(w.clusters)-1]
 	seed := rapid.Uint32().Draw(w.t, "kinds")
+	variety := rapid.SampledFrom([]int{1, 2, 4, 1000}).Draw(w.t, "variety") // few: many ties
 	for i := range n {
-		inst := instanceOf(gantry.InstanceID("i-"+w.name()), mix(uint64(seed)+uint64(i)))
+		inst := instanceOf(gantry.InstanceID("i-"+w.name()), mix(uint64(seed)+uint64(i%variety)))
 		c.Set(inst)
 		m.instances[inst.ID] = inst
 	}
@@ -171,7 +176,7 @@ func (w *world) remove(t *rapid.T) {
 func (w *world) place(t *rapid.T) {
 	c, m := w.pick(t)
 	i := rapid.IntRange(0, len(w.specs)-1).Draw(t, "spec")
-	for range rapid.IntRange(1, 8).Draw(t, "count") {
+	for range rapid.SampledFrom([]int{1, 3, 8, 50}).Draw(t, "count") {
 		task := gantry.TaskID(w.name())
 		choice, refusal := Place(c, w.requests[i], task)
 		want := m.place(w.specs[i], task)
@@ -235,8 +240,15 @@ func (w *world) stop(t *rapid.T) {
 
 func (w *world) clone(t *rapid.T) {
 	c, m := w.pick(t)
+	w.keep(c.Clone(), m.clone())
+}
+
+// another begins a cluster that shares nothing with the others but the requests.
+func (w *world) another(*rapid.T) { w.keep(NewCluster(), newModel()) }
+
+func (w *world) keep(c *Cluster, m *model) {
 	if len(w.clusters) == 4 {
 		w.clusters, w.models = w.clusters[1:], w.models[1:]
 	}
-	w.clusters, w.models = append(w.clusters, c.Clone()), append(w.models, m.clone())
+	w.clusters, w.models = append(w.clusters, c), append(w.models, m)
 }
