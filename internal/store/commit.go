@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (s *Store) commitLoop() {
 
 // drain takes what else is queued, as much as one transaction may want.
 func (s *Store) drain(waiting []*update) []*update {
-	for len(waiting) < s.backend.limits().batchWrites {
+	for most := s.backend.limits().batchWrites; len(waiting) < most; {
 		select {
 		case u := <-s.queue:
 			waiting = append(waiting, u)
@@ -132,11 +133,10 @@ func (g *group) commit(s *Store) (done bool) {
 // write makes the group's writes durable, and waits until the replica shows them,
 // or shows the transaction of another server that was faster.
 func (g *group) write(s *Store) (rev Revision, committed bool, err error) {
-	writes := slices.Collect(maps.Values(g.writes))
-	id := fmt.Sprintf("%s/%d", s.id, g.base.head+1)
-	s.replica.expect(id, writes)
-	defer s.replica.expect("", nil)
-	rev, committed, err = s.backend.commit(s.ctx, g.base.head, id, writes)
+	p, writes := g.prepare(fmt.Sprintf("%s/%d", s.id, g.base.head+1))
+	s.replica.announce(p)
+	defer s.replica.announce(nil)
+	rev, committed, err = s.backend.commit(s.ctx, g.base.head, p.id, writes)
 	switch {
 	case err == nil && committed:
 		_, err = s.Newer(s.ctx, rev-1)
@@ -144,16 +144,29 @@ func (g *group) write(s *Store) (rev Revision, committed bool, err error) {
 	case err == nil:
 		return 0, false, s.overtaken(s.ctx, g.base.head)
 	case errors.Is(err, errUnsettled), errors.Is(err, ErrNoSpace):
-		return g.settle(s, err)
+		return g.settle(s, p, err)
 	}
 	return 0, false, err
+}
+
+// prepare is what the group's transaction will lead to if it is made, and its
+// writes in the order of tables and keys.
+func (g *group) prepare(id string) (*prepared, []*write) {
+	writes := slices.SortedFunc(maps.Values(g.writes), func(a, b *write) int {
+		return cmp.Or(cmp.Compare(a.schema.name, b.schema.name), cmp.Compare(a.key, b.key))
+	})
+	p := &prepared{id: id, from: g.base, next: g.tip, changes: make([]Change, 0, len(writes))}
+	for _, w := range writes {
+		p.tell(w.schema, w.key, g.base.get(w.schema, w.key), w.row)
+	}
+	return p, writes
 }
 
 // settle finds out what became of a transaction whose committer got no clear
 // answer: exactly one transaction follows g's base, and it tells by its id whose it
 // is. As long as there is none, the outcome is open, unless the quorum says that
 // there is none after refusing ours.
-func (g *group) settle(s *Store, cause error) (Revision, bool, error) {
+func (g *group) settle(s *Store, p *prepared, cause error) (Revision, bool, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()
 	if errors.Is(cause, ErrNoSpace) {
@@ -164,7 +177,7 @@ func (g *group) settle(s *Store, cause error) (Revision, bool, error) {
 	if err := s.overtaken(ctx, g.base.head); err != nil {
 		return 0, false, fmt.Errorf("%w: %w", ErrUnknown, cause)
 	}
-	rev, made := s.replica.made()
+	rev, made := s.replica.made(p)
 	return rev, made, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -17,6 +19,42 @@ import (
 // What etcd finds fatal goes to fatal and ends the goroutine, not the process.
 func zapTo(log *slog.Logger, fatal chan<- error) *zap.Logger {
 	return zap.New(bridge{log}, zap.WithFatalHook(fatalHook{fatal}))
+}
+
+// A hush turns into debug all that etcd tells from some moment on: when it is
+// asked to stop it reports as errors that it did.
+type hush struct {
+	slog.Handler
+	on *atomic.Bool
+}
+
+func (h hush) Enabled(ctx context.Context, l slog.Level) bool {
+	if h.on.Load() {
+		l = slog.LevelDebug
+	}
+	return h.Handler.Enabled(ctx, l)
+}
+
+func (h hush) Handle(ctx context.Context, r slog.Record) error {
+	if h.on.Load() {
+		r.Level = slog.LevelDebug
+		if !h.Handler.Enabled(ctx, r.Level) {
+			return nil
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h hush) WithAttrs(a []slog.Attr) slog.Handler { return hush{h.Handler.WithAttrs(a), h.on} }
+func (h hush) WithGroup(g string) slog.Handler      { return hush{h.Handler.WithGroup(g), h.on} }
+
+// harmless are warnings and errors that tell a user of gantry nothing.
+var harmless = []string{
+	"Running http and grpc server on single port", // or on none
+	"exceeded recommended request limit",          // on purpose, see embeddedBytes
+	"simple token is not cryptographically signed",
+	"Failed to detect schema version",  // a new etcd has none yet
+	"failed to update storage version", // and gets it with its first raft snapshot
 }
 
 // bridge is a zapcore.Core that writes to slog.
@@ -49,7 +87,14 @@ func (b bridge) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Checked
 }
 
 func (b bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	b.log.Log(context.Background(), level(e.Level), "etcd: "+e.Message, args(fields)...)
+	l := level(e.Level)
+	if slices.ContainsFunc(harmless, func(s string) bool { return strings.HasPrefix(e.Message, s) }) {
+		l = slog.LevelDebug
+	}
+	if !b.log.Enabled(context.Background(), l) {
+		return nil
+	}
+	b.log.Log(context.Background(), l, "etcd: "+e.Message, args(fields)...)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,6 +24,8 @@ type member struct {
 	alone bool
 	// fatal gets what etcd would have ended the process for.
 	fatal chan error
+	// stopping silences its log.
+	stopping atomic.Bool
 	// roomAt and roomErr are what room last found out, in Unix nanoseconds.
 	roomAt  atomic.Int64
 	roomErr atomic.Pointer[error]
@@ -79,8 +82,8 @@ func startMember(ctx context.Context, c EtcdConfig) (*member, error) {
 	cfg.AutoCompactionRetention = "0" // the keeper's, for it knows the followers
 	cfg.CompactHashCheckTime = time.Hour
 	cfg.EnableGRPCGateway = false
-	logger := zapTo(c.Log, m.fatal)
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
+	log := slog.New(hush{c.Log.Handler(), &m.stopping})
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(log, m.fatal))
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -134,6 +137,7 @@ func (m *member) client() *clientv3.Client { return v3client.New(m.etcd.Server) 
 
 // stop ends etcd. It does not wait for ever: an etcd that has given up may be stuck.
 func (m *member) stop() error {
+	m.stopping.Store(true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -31,7 +31,7 @@ func openEtcd(t *testing.T, c store.EtcdConfig, tables ...store.AnyTable) *store
 // The first server has etcd inside; the second reaches it as it would one elsewhere.
 func TestEtcd(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, servers int, tables ...store.AnyTable) (all []*store.Store) {
-		c := store.EtcdConfig{Dir: t.TempDir()}
+		c := store.EtcdConfig{Dir: t.TempDir() + "/etcd"}
 		if servers > 1 {
 			c.Listen = "unix://" + t.TempDir() + "/etcd.sock"
 		}

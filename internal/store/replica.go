@@ -1,8 +1,6 @@
 package store
 
 import (
-	"bytes"
-	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -15,14 +13,21 @@ type replica struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with every batch
 	recent  ring
-	// expected are the rows that the committer is about to have written. When the
-	// watch brings the same bytes they are used as they are: nothing is decoded
-	// twice, and whoever read them before they were durable has read the real ones.
-	expected map[place]*write
-	// awaited is the id of the transaction being committed, and madeAt the revision
-	// at which it has turned up, 0 until then.
-	awaited string
-	madeAt  Revision
+	// announced is the transaction that the committer is about to make. When it turns
+	// up its outcome is taken over as it was prepared, nothing is decoded or inserted
+	// twice.
+	announced *prepared
+}
+
+// prepared is what a transaction will lead to.
+type prepared struct {
+	id      string // as it is left at the head
+	from    *Snapshot
+	next    *draft
+	changes []Change
+	rows    []*row // those that need their revision
+	// madeAt is the revision at which it was made, 0 until then.
+	madeAt Revision
 }
 
 func newReplica(first *Snapshot) *replica {
@@ -38,22 +43,18 @@ func (r *replica) watch() (*Snapshot, <-chan struct{}) {
 	return r.current.Load(), r.changed
 }
 
-// expect announces a transaction that is being committed; none where writes is nil.
-func (r *replica) expect(id string, writes []*write) {
-	expected := make(map[place]*write, len(writes))
-	for _, w := range writes {
-		expected[w.place] = w
-	}
+// announce prepares for a transaction; nil: for none.
+func (r *replica) announce(p *prepared) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.expected, r.awaited, r.madeAt = expected, id, 0
+	r.announced = p
 }
 
 // made tells whether the transaction that was announced has turned up, and when.
-func (r *replica) made() (Revision, bool) {
+func (r *replica) made(p *prepared) (Revision, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.madeAt, r.madeAt != 0
+	return p.madeAt, p.madeAt != 0
 }
 
 // apply makes the next snapshot. It is called by the feeder only.
@@ -62,44 +63,65 @@ func (r *replica) apply(b batch) error {
 	if b.revision <= now.revision {
 		return nil
 	}
-	d := now.draft()
-	d.revision = b.revision
-	if b.head != 0 {
-		d.head = b.head
-	}
 	r.mu.Lock()
-	expected := r.expected
+	p := r.announced
 	r.mu.Unlock()
-	changes := make([]Change, 0, len(b.events))
-	for _, e := range b.events {
-		i, err := d.layout.find(e.table)
-		if err != nil {
-			return fmt.Errorf("read %s %s: %w", e.table, e.key, err)
-		}
-		var next *row
-		if w := expected[place{d.layout.schemas[i], e.key}]; w != nil && w.row != nil && e.value != nil && bytes.Equal(w.bytes, e.value) {
-			next = w.row
-		} else if next, err = d.layout.row(e.table, e.key, e.value); err != nil {
+	if p == nil || p.id != b.by || p.from.head != now.head {
+		var err error
+		if p, err = prepare(now, b); err != nil {
 			return err
 		}
-		c := Change{Revision: b.revision, Table: e.table, Key: e.key}
-		if next != nil {
-			next.revision = b.revision
-			c.New = next.value
-		}
-		if old := d.set(i, e.key, next); old != nil {
-			c.Old = old.value
-		}
-		changes = append(changes, c)
+	}
+	next := &p.next.Snapshot
+	next.revision = b.revision
+	if b.head != 0 {
+		next.head = b.head
+	}
+	for _, changed := range p.rows {
+		changed.revision = b.revision
+	}
+	for i := range p.changes {
+		p.changes[i].Revision = b.revision
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b.by != "" && b.by == r.awaited {
-		r.madeAt = b.revision
-	}
-	r.recent.add(b.revision, changes)
-	r.current.Store(&d.Snapshot)
+	p.madeAt = b.revision
+	r.recent.add(b.revision, p.changes)
+	r.current.Store(next)
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return nil
+}
+
+// prepare reads another server's transaction.
+func prepare(now *Snapshot, b batch) (*prepared, error) {
+	p := &prepared{from: now, next: now.draft(), changes: make([]Change, 0, len(b.events))}
+	for _, e := range b.events {
+		next, err := now.layout.row(e.table, e.key, e.value)
+		if err != nil {
+			return nil, err
+		}
+		p.set(now.layout.named[e.table], e.key, next)
+	}
+	return p, nil
+}
+
+// set writes one row that was not written before in this transaction.
+func (p *prepared) set(table int, key string, next *row) {
+	p.tell(p.next.layout.schemas[table], key, p.next.set(table, key, next), next)
+}
+
+// tell notes a change.
+func (p *prepared) tell(s *schema, key string, old, next *row) {
+	c := Change{Table: s.name, Key: key}
+	if old != nil {
+		c.Old = old.value
+	}
+	if next != nil {
+		c.New = next.value
+		p.rows = append(p.rows, next)
+	}
+	if old != next {
+		p.changes = append(p.changes, c)
+	}
 }

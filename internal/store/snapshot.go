@@ -61,46 +61,31 @@ func (d *draft) set(place int, key string, r *row) (old *row) {
 // tableData is a table's rows and indexes.
 type tableData struct {
 	schema  *schema
-	rows    *tree[*row]
-	indexes []*tree[entry]
+	rows    *rowTree
+	indexes []*indexTree
 }
 
-// An entry of an index. It names the row rather than pointing to it, so that a
-// write touches only the indexes whose value it changes.
-type entry struct{ value, key string }
-
 func newTableData(s *schema) *tableData {
-	t := &tableData{
-		schema: s,
-		rows:   newTree(func(a, b *row) bool { return a.key < b.key }),
-	}
+	t := &tableData{schema: s, rows: newRowTree()}
 	for range s.indexes {
-		t.indexes = append(t.indexes, newTree(func(a, b entry) bool {
-			if a.value != b.value {
-				return a.value < b.value
-			}
-			return a.key < b.key
-		}))
+		t.indexes = append(t.indexes, newIndexTree())
 	}
 	return t
 }
 
 func (t *tableData) copy() *tableData {
-	c := &tableData{schema: t.schema, rows: t.rows.copy(), indexes: make([]*tree[entry], len(t.indexes))}
+	c := &tableData{schema: t.schema, rows: t.rows.copy(), indexes: make([]*indexTree, len(t.indexes))}
 	for i, x := range t.indexes {
 		c.indexes[i] = x.copy()
 	}
 	return c
 }
 
-func (t *tableData) get(key string) *row {
-	r, _ := t.rows.get(&row{key: key})
-	return r
-}
+func (t *tableData) get(key string) *row { return t.rows.get(key) }
 
 func (t *tableData) set(key string, r *row) (old *row) {
 	if r == nil {
-		old = t.rows.delete(&row{key: key})
+		old = t.rows.delete(key)
 	} else {
 		old = t.rows.set(r)
 	}
@@ -140,7 +125,7 @@ func (t *tableData) scan(sp span, yield func(*row) bool) {
 		t.entries(sp.index, sp.within, sp.after, func(e entry) bool { return yield(t.get(e.key)) })
 		return
 	}
-	t.rows.ascend(&row{key: max(sp.within, sp.after)}, func(r *row) bool {
+	t.rows.ascend(max(sp.within, sp.after), func(r *row) bool {
 		if r.key == sp.after && sp.after != "" {
 			return true
 		}
