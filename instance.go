@@ -76,6 +76,18 @@ type Reservation struct {
 	Instance InstanceID  `json:"instance"`
 	Taken    Resources   `json:"taken"`
 	Tasks    int         `json:"tasks"`
+	// Version counts the changes: each is one of the instance that a user can see.
+	Version int64 `json:"version"`
+}
+
+// Take counts a task in that takes so much.
+func (r *Reservation) Take(need Resources) {
+	r.Taken, r.Tasks, r.Version = r.Taken.Plus(need), r.Tasks+1, r.Version+1
+}
+
+// Free counts a task out that took so much.
+func (r *Reservation) Free(taken Resources) {
+	r.Taken, r.Tasks, r.Version = r.Taken.Minus(taken), r.Tasks-1, r.Version+1
 }
 
 // Key is the reservation's place in the store, the same as its instance's.

@@ -25,8 +25,13 @@ func (s *Service) createCluster(ctx context.Context, in *ecsapi.CreateClusterInp
 			out = have
 			return nil
 		}
-		out = made
-		store.Clusters.Put(tx, made)
+		next := *made
+		if next.Settings == nil {
+			insights := effective(tx, ecsapi.SettingNameContainerInsights, string(s.caller(ctx)))
+			next.Settings = []ecsapi.ClusterSetting{{Name: ecsapi.ClusterSettingNameContainerInsights, Value: new(insights)}}
+		}
+		out = &next
+		store.Clusters.Put(tx, out)
 		return nil
 	})
 	if err != nil {
@@ -54,13 +59,9 @@ func (s *Service) newCluster(in *ecsapi.CreateClusterInput) (*gantry.Cluster, er
 	if in.Configuration != nil && in.Configuration.ManagedStorageConfiguration != nil {
 		return nil, notYet("managedStorageConfiguration of cluster %s is not offered by gantry yet.", name)
 	}
-	settings := in.Settings
-	if settings == nil {
-		settings = []ecsapi.ClusterSetting{{Name: ecsapi.ClusterSettingNameContainerInsights, Value: new("disabled")}}
-	}
 	return &gantry.Cluster{
 		Name: gantry.ClusterName(name), Status: gantry.Active, CreatedAt: s.now(),
-		Settings: settings, Configuration: in.Configuration, Tags: mergeTags(nil, in.Tags),
+		Settings: in.Settings, Configuration: in.Configuration, Tags: mergeTags(nil, in.Tags),
 		CapacityProviders: in.CapacityProviders, DefaultStrategy: in.DefaultCapacityProviderStrategy,
 	}, nil
 }

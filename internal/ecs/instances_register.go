@@ -47,7 +47,6 @@ func (s *Service) registerContainerInstance(ctx context.Context, in *ecsapi.Regi
 		if known == nil && in.ClientToken != nil {
 			store.ClientTokens.Put(tx, &gantry.ClientToken{
 				Operation: registerOperation, Cluster: c.Name, Token: *in.ClientToken, Resources: []string{string(next.ID)},
-				ExpiresAt: s.now().Add(tokenLife),
 			})
 		}
 		out = &next
@@ -60,7 +59,8 @@ func (s *Service) registerContainerInstance(ctx context.Context, in *ecsapi.Regi
 	return &ecsapi.RegisterContainerInstanceOutput{ContainerInstance: s.showInstance(s.store.View(), out, nil)}, nil
 }
 
-// registerOperation is what registration tokens are kept under.
+// registerOperation is what registration tokens are kept under. They do not
+// expire: they go with their instance.
 const registerOperation = "RegisterContainerInstance"
 
 // registeredBefore finds the instance that registers again: by its ARN, or by the
@@ -114,10 +114,17 @@ func bind(tx *store.Tx, p *gantry.Principal, i *gantry.Instance) error {
 	if p == nil {
 		return nil
 	}
-	i.Principal = p.AccessKeyID
+	owner, owned := store.Principals.Get(tx, i.Principal)
+	if owned && owner.Kind == gantry.AgentPrincipal && owner.AccessKeyID != p.AccessKeyID && p.Kind == gantry.AgentPrincipal {
+		return ecsapi.NewAccessDeniedException("Another agent's key speaks for container instance " + i.Key() + ".")
+	}
 	if p.Kind != gantry.AgentPrincipal {
+		if i.Principal == "" {
+			i.Principal = p.AccessKeyID
+		}
 		return nil
 	}
+	i.Principal = p.AccessKeyID
 	have, ok := store.Principals.Get(tx, p.AccessKeyID)
 	if !ok || have.Instance == i.Key() {
 		return nil

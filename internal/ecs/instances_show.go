@@ -15,8 +15,18 @@ import (
 func (s *Service) showInstance(snap *store.Snapshot, i *gantry.Instance, include []ecsapi.ContainerInstanceField) *ecsapi.ContainerInstance {
 	connection, _ := store.Connections.Get(snap, i.Key())
 	var taken gantry.Resources
+	// The version counts what ECS tells as an event: what the instance is, every
+	// placement, and every time that its agent comes or goes.
+	version := i.Version
 	if r, ok := store.Reservations.Get(snap, i.Key()); ok {
 		taken = r.Taken
+		version += r.Version
+	}
+	if connection != nil {
+		version += 2 * connection.Epoch
+		if connection.Connected {
+			version-- // this session has not ended yet
+		}
 	}
 	left := gantry.Resources{
 		CPU: i.Registered.CPU - taken.CPU, Memory: i.Registered.Memory - taken.Memory,
@@ -31,7 +41,7 @@ func (s *Service) showInstance(snap *store.Snapshot, i *gantry.Instance, include
 		CapacityProviderName: some(i.CapacityProvider),
 		Status:               new(string(i.Status)),
 		AgentConnected:       new(wire.Value(connection).Connected),
-		Version:              new(i.Version),
+		Version:              new(version),
 		VersionInfo:          versionInfo(i, connection),
 		RegisteredResources:  showResources(i, i.Registered),
 		RemainingResources:   showResources(i, left),

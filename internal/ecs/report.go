@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -49,16 +50,15 @@ func tell(t *gantry.Task, r report, essential func(string) bool, now time.Time) 
 		}
 	}
 	for _, at := range []struct {
-		to  *time.Time
-		is  time.Time
-		set bool
-	}{
-		{&next.PullStartedAt, r.pullStarted, true}, {&next.PullStoppedAt, r.pullStopped, true}, {&next.ExecutionStoppedAt, r.end, true},
-		{&next.ConnectivityAt, now, r.status != "" && r.status != gantry.Stopped},
-	} {
-		if at.set && at.to.IsZero() && !at.is.IsZero() {
+		to *time.Time
+		is time.Time
+	}{{&next.PullStartedAt, r.pullStarted}, {&next.PullStoppedAt, r.pullStopped}, {&next.ExecutionStoppedAt, r.end}} {
+		if at.to.IsZero() && !at.is.IsZero() {
 			*at.to, changed = at.is, true
 		}
+	}
+	if t.LastStatus != gantry.Stopped && t.ConnectivityAt.IsZero() {
+		next.ConnectivityAt, changed = now, true // the first that its agent tells of it
 	}
 	if next.DesiredStatus != gantry.Stopped && (r.status == gantry.Stopped || essentialEnded(&next, essential)) {
 		next.DesiredStatus, changed = gantry.Stopped, true
@@ -124,19 +124,15 @@ func essentialEnded(t *gantry.Task, essential func(string) bool) bool {
 // ran and exited ended it; else it never started, for the reason that the agent
 // gives for the task, or for a container.
 func cause(t *gantry.Task, reason string, essential func(string) bool) (gantry.StopCode, string) {
-	if reason != "" {
-		return ecsapi.TaskStopCodeTaskFailedToStart, shorten(reason, maxReason)
-	}
-	ran := func(c gantry.Container) bool { return essential(c.Name) && c.ExitCode != nil }
-	if slices.ContainsFunc(t.Containers, ran) || !t.StartedAt.IsZero() {
-		return ecsapi.TaskStopCodeEssentialContainerExited, reasonEssentialExited
+	reason = shorten(reason, maxReason)
+	exited := func(c gantry.Container) bool { return essential(c.Name) && c.ExitCode != nil }
+	if !t.StartedAt.IsZero() || slices.ContainsFunc(t.Containers, exited) {
+		return ecsapi.TaskStopCodeEssentialContainerExited, cmp.Or(reason, reasonEssentialExited)
 	}
 	for _, c := range t.Containers {
-		if c.Reason != "" {
-			return ecsapi.TaskStopCodeTaskFailedToStart, c.Reason
-		}
+		reason = cmp.Or(reason, c.Reason)
 	}
-	return ecsapi.TaskStopCodeTaskFailedToStart, reasonFailedToStart
+	return ecsapi.TaskStopCodeTaskFailedToStart, cmp.Or(reason, reasonFailedToStart)
 }
 
 // shorten cuts text to most bytes, at a character's boundary.

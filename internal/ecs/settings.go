@@ -21,17 +21,21 @@ type settingRule struct {
 	preset string
 }
 
-var onOff = []string{"enabled", "disabled", "on", "off"}
+var (
+	onOff = []string{"enabled", "disabled", "on", "off"}
+	// onlyOn: gantry knows the long format of ARNs only, and does not pretend otherwise.
+	onlyOn = []string{"enabled", "on"}
+)
 
-// settingRules are the settings of ECS with the values of a new account. gantry
-// names everything in the long format whatever the ArnFormat settings say: AWS
-// has not let anybody out of it since 2021.
+// settingRules are the settings of ECS with the values of a new account.
+// containerInsights is what a new cluster starts with; the others are kept for the
+// features that read them, most of which come later.
 var settingRules = map[ecsapi.SettingName]settingRule{
-	ecsapi.SettingNameServiceLongArnFormat:            {onOff, "enabled"},
-	ecsapi.SettingNameTaskLongArnFormat:               {onOff, "enabled"},
-	ecsapi.SettingNameContainerInstanceLongArnFormat:  {onOff, "enabled"},
+	ecsapi.SettingNameServiceLongArnFormat:            {onlyOn, "enabled"},
+	ecsapi.SettingNameTaskLongArnFormat:               {onlyOn, "enabled"},
+	ecsapi.SettingNameContainerInstanceLongArnFormat:  {onlyOn, "enabled"},
 	ecsapi.SettingNameAwsvpcTrunking:                  {onOff, "disabled"},
-	ecsapi.SettingNameContainerInsights:               {append([]string{"enhanced"}, onOff...), "disabled"},
+	ecsapi.SettingNameContainerInsights:               {[]string{"enabled", "disabled", "enhanced"}, "disabled"},
 	ecsapi.SettingNameFargateFipsMode:                 {onOff, "disabled"},
 	ecsapi.SettingNameTagResourceAuthorization:        {onOff, "on"},
 	ecsapi.SettingNameFargateTaskRetirementWaitPeriod: {[]string{"0", "7", "14"}, "7"},

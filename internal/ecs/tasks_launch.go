@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"gantry"
@@ -46,6 +47,9 @@ func (s *Service) prepare(ctx context.Context, c *gantry.Cluster, r launchReques
 	}
 	if err := taskdef.NotYet(d.Wire, r.overrides); err != nil {
 		return ledger.Batch{}, err
+	}
+	if r.launchType != "" && !slices.Contains(d.Wire.Compatibilities, ecsapi.Compatibility(r.launchType)) {
+		return ledger.Batch{}, invalid("Task definition does not support launch_type %s.", r.launchType)
 	}
 	group, err := taskGroup(r.group, d.Name.Family())
 	if err != nil {
@@ -89,7 +93,7 @@ func (s *Service) showTasks(tasks []*gantry.Task) []ecsapi.Task {
 	out := make([]ecsapi.Task, len(tasks))
 	snap := s.store.View()
 	for i, t := range tasks {
-		out[i] = *s.showTask(snap, t, true)
+		out[i] = *s.showWhole(snap, t)
 	}
 	return out
 }

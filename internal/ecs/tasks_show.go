@@ -12,24 +12,30 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// Two fragments of JSON are kept for each task until it changes, so that
-// describing a hundred tasks copies bytes: with tags and without.
-var (
-	taskJSON       = store.NewFragment(store.Tasks)
-	taggedTaskJSON = store.NewFragment(store.Tasks)
-)
+// A view is what DescribeTasks shows of a task beyond the task itself.
+type view struct {
+	tags      bool // they were asked for
+	connected bool // the agent is
+}
+
+// Fragments of JSON are kept for each task until it changes, one for each view, so
+// that describing a hundred tasks copies bytes.
+var taskJSON = map[view]*store.Fragment[gantry.Task]{
+	{false, false}: store.NewFragment(store.Tasks), {false, true}: store.NewFragment(store.Tasks),
+	{true, false}: store.NewFragment(store.Tasks), {true, true}: store.NewFragment(store.Tasks),
+}
 
 // encodedTask is a task as DescribeTasks answers it; ok is false where there is
-// no such task. It looks at nothing but the task and its definition's
-// containers, which never change.
+// no such task. What is kept looks at nothing but the task, the view, and the
+// definition's containers, which never change.
 func (s *Service) encodedTask(snap *store.Snapshot, key string, tags bool) (raw []byte, ok bool) {
-	fragment := taskJSON
-	if tags {
-		fragment = taggedTaskJSON
+	t, ok := store.Tasks.Get(snap, key)
+	if !ok {
+		return nil, false
 	}
-	return fragment.Get(snap, key, func(t *gantry.Task) []byte {
-		out := s.showTask(snap, t, tags)
-		raw, err := json.Marshal(out)
+	v := view{tags, connected(snap, t)}
+	return taskJSON[v].Get(snap, key, func(t *gantry.Task) []byte {
+		raw, err := json.Marshal(s.showTask(snap, t, v))
 		if err != nil {
 			panic("encode a task: " + err.Error()) // plain structs of text and numbers always encode
 		}
@@ -37,8 +43,22 @@ func (s *Service) encodedTask(snap *store.Snapshot, key string, tags bool) (raw 
 	})
 }
 
+// connected reports whether the agent of a task is, for a STOPPED task whether it was.
+func connected(r store.Reader, t *gantry.Task) bool {
+	if t.LastStatus == gantry.Stopped {
+		return true
+	}
+	c, ok := store.Connections.Get(r, string(t.Cluster)+"/"+string(t.Instance))
+	return ok && c.Connected
+}
+
+// showWhole is a task as the operations that change it answer it.
+func (s *Service) showWhole(r store.Reader, t *gantry.Task) *ecsapi.Task {
+	return s.showTask(r, t, view{tags: true, connected: connected(r, t)})
+}
+
 // showTask is a task as ECS answers it.
-func (s *Service) showTask(r store.Reader, t *gantry.Task, tags bool) *ecsapi.Task {
+func (s *Service) showTask(r store.Reader, t *gantry.Task, v view) *ecsapi.Task {
 	var def *ecsapi.TaskDefinition
 	if d, ok := store.Definitions.Get(r, string(t.Definition)); ok {
 		def = d.Wire
@@ -81,10 +101,14 @@ func (s *Service) showTask(r store.Reader, t *gantry.Task, tags bool) *ecsapi.Ta
 	if t.Architecture != "" {
 		out.Attributes = append(out.Attributes, ecsapi.Attribute{Name: new(gantry.AttributeArchitecture), Value: new(t.Architecture)})
 	}
-	if !t.ConnectivityAt.IsZero() {
+	switch {
+	case t.ConnectivityAt.IsZero(): // the agent has not told of the task yet
+	case v.connected:
 		out.Connectivity = ecsapi.ConnectivityConnected
+	default:
+		out.Connectivity = ecsapi.ConnectivityDisconnected
 	}
-	if tags {
+	if v.tags {
 		out.Tags = shown(t.Tags)
 	}
 	for i := range t.Containers {

@@ -52,5 +52,5 @@ func (s *Service) stopTask(ctx context.Context, in *ecsapi.StopTaskInput) (*ecsa
 	if err != nil {
 		return nil, err
 	}
-	return &ecsapi.StopTaskOutput{Task: s.showTask(s.store.View(), out, true)}, nil
+	return &ecsapi.StopTaskOutput{Task: s.showWhole(s.store.View(), out)}, nil
 }

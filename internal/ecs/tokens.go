@@ -82,7 +82,7 @@ func (s *Service) repeated(snap *store.Snapshot, token *gantry.ClientToken) (*ec
 			return nil, err
 		}
 		if t, ok := store.Tasks.Get(snap, string(token.Cluster)+"/"+string(id)); ok {
-			out.Tasks = append(out.Tasks, *s.showTask(snap, t, true))
+			out.Tasks = append(out.Tasks, *s.showWhole(snap, t))
 		}
 	}
 	return out, nil

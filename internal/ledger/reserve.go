@@ -31,8 +31,7 @@ func Reserve(tx *store.Tx, t *gantry.Task, gpus []int) error {
 	if !dealGPUs(t, gpus, without(instance.Registered.GPUs, reservation.Taken.GPUs)) || !fits(instance.Registered, reservation.Taken, t.Reserved) {
 		return errTaken
 	}
-	reservation.Taken = reservation.Taken.Plus(t.Reserved)
-	reservation.Tasks++
+	reservation.Take(t.Reserved)
 	store.Reservations.Put(tx, &reservation)
 	return nil
 }
@@ -49,8 +48,7 @@ func Release(tx *store.Tx, t *gantry.Task) {
 		return
 	}
 	next := *have
-	next.Taken = have.Taken.Minus(t.Reserved)
-	next.Tasks--
+	next.Free(t.Reserved)
 	store.Reservations.Put(tx, &next)
 }
 

@@ -108,7 +108,6 @@ func Stop(tx *store.Tx, t *gantry.Task, e Ending, now time.Time) {
 		return
 	}
 	next := *taken
-	next.Taken = taken.Taken.Minus(t.Reserved)
-	next.Tasks--
+	next.Free(t.Reserved)
 	store.Reservations.Put(tx, &next)
 }

@@ -1,6 +1,7 @@
 package taskdef
 
 import (
+	"slices"
 	"strings"
 
 	"gantry/internal/wire"
@@ -77,7 +78,7 @@ func (n *needs) container(def *ecsapi.TaskDefinition, c *ecsapi.ContainerDefinit
 	n.add(len(c.DependsOn) > 0, capability+"container-ordering")
 	n.add(c.HealthCheck != nil, capability+"container-health-check")
 	n.add(c.RestartPolicy != nil && set(c.RestartPolicy.Enabled), capability+"container-restart-policy")
-	n.add(len(c.EnvironmentFiles) > 0, capability+"env-files.s3")
+	n.add(slices.ContainsFunc(c.EnvironmentFiles, inS3), capability+"env-files.s3")
 	n.add(c.RepositoryCredentials != nil, capability+"private-registry-authentication.secretsmanager")
 	n.api(c.MemoryReservation != nil, "1.21")
 	for _, p := range c.PortMappings {
