@@ -32,7 +32,7 @@ var layers = []struct {
 	// Foundations.
 	{"internal/store", words, "the tables hold the words"},
 	{"internal/store/storetest", join(words, "internal/store"), "the conformance test opens stores"},
-	{"internal/placement/…", join(words, "internal/placement"), "placing a task needs the words and nothing else"},
+	{"internal/placement/…", join(words, "internal/placement/…"), "placing a task needs the words and nothing else"},
 	{"internal/taskdef", join(words, "internal/placement/query"), "a definition's placement constraints are queries"},
 	{"internal/ledger", join(words, "internal/store", "internal/placement", "internal/taskdef"), "keeps placement's index in step with the store, and starts tasks"},
 

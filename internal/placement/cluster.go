@@ -11,12 +11,12 @@ import (
 // indexes that Place needs. It is for one goroutine at a time, Clone and Place included,
 // since both bring its indexes up to date; its clones are independent of it.
 type Cluster struct {
-	me    *owner
-	nodes paged[node]
-	slots int32   // nodes has slots 0 to slots-1
-	free  []int32 // slots without an instance, to be used again
-	ids   sharded[gantry.InstanceID, int32]
-	group sharded[gantry.Group, *group]
+	me     *owner
+	nodes  paged[node]
+	slots  int32   // nodes has slots 0 to slots-1
+	free   []int32 // slots without an instance, to be used again
+	ids    sharded[gantry.InstanceID, int32]
+	groups sharded[gantry.Group, *group]
 
 	dimensions []*dimension
 	orders     []indexed
@@ -29,7 +29,7 @@ func NewCluster() *Cluster {
 	return &Cluster{
 		me:     new(owner),
 		ids:    newSharded[gantry.InstanceID, int32](),
-		group:  newSharded[gantry.Group, *group](),
+		groups: newSharded[gantry.Group, *group](),
 		family: &family{},
 	}
 }

@@ -38,7 +38,7 @@ func (c *Cluster) countGroup(name gantry.Group, slot int32, n int32) {
 	*g.on.own(slot, c.me) += n
 	g.total += int(n)
 	if g.total == 0 {
-		delete(c.group.own(name, c.me), name)
+		delete(c.groups.own(name, c.me), name)
 		return
 	}
 	for i := len(g.spreads) - 1; i >= 0; i-- {
@@ -60,7 +60,7 @@ func (s *spread) add(value, n int32) {
 
 // ownGroup gives a group to change, a new one where there was none.
 func (c *Cluster) ownGroup(name gantry.Group) *group {
-	g, known := c.group.get(name)
+	g, known := c.groups.get(name)
 	if known && g.owner == c.me {
 		return g
 	}
@@ -71,14 +71,14 @@ func (c *Cluster) ownGroup(name gantry.Group) *group {
 			mine.spreads[i].tasks = slices.Clone(s.tasks)
 		}
 	}
-	c.group.own(name, c.me)[name] = mine
+	c.groups.own(name, c.me)[name] = mine
 	return mine
 }
 
 // spreadOver gives the group's tasks by value of d. It counts them the first time, and
 // keeps count from then on.
 func (c *Cluster) spreadOver(name gantry.Group, d *dimension) []int32 {
-	g, known := c.group.get(name)
+	g, known := c.groups.get(name)
 	if !known {
 		return nil
 	}

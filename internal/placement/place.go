@@ -28,7 +28,7 @@ func (r *Request) bind(c *Cluster) *order {
 		r.tasks[i] = c.spreadOver(r.spec.Group, c.dimensionByID(id))
 	}
 	if r.levels || r.distinct {
-		r.group, _ = c.group.get(r.spec.Group)
+		r.group, _ = c.groups.get(r.spec.Group)
 	}
 	return o
 }

@@ -189,6 +189,23 @@ func TestManyShapes(t *testing.T) {
 	}
 }
 
+// TestOneRequestForManyClusters uses a request with clusters that have nothing to do with
+// each other, and wants nothing that it remembers of one to be held against another.
+func TestOneRequestForManyClusters(t *testing.T) {
+	r := compile(t, Spec{Group: "g", Demand: Demand{Ports: []Port{{80, TCP}}}})
+	for i := range 4 {
+		c, inst := NewCluster(), plain("x")
+		taken := i%2 == 0
+		if taken {
+			inst.Reserved = []Port{{80, TCP}}
+		}
+		c.Set(inst)
+		if _, refusal := Place(c, r, "task"); (refusal != nil) != taken {
+			t.Errorf("cluster %d: %v", i, refusal)
+		}
+	}
+}
+
 // TestFarBehind changes a cluster more often than changes are kept between two uses of an
 // index.
 func TestFarBehind(t *testing.T) {
@@ -265,7 +282,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		Place(c, r, "2")
 	}
 	groups := 0
-	for _, s := range c.group.shards {
+	for _, s := range c.groups.shards {
 		if s != nil {
 			groups += len(s.items)
 		}
