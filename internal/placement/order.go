@@ -55,7 +55,7 @@ func (c *Cluster) order(s *shape) *order {
 	i := slices.IndexFunc(c.orders, func(o indexed) bool { return o.shape == s || o.shape.key == s.key })
 	if i < 0 {
 		c.family.want(s)
-		c.forgetUnwanted()
+		c.forgetAllBut(c.family.wanted())
 		c.orders = append(c.orders, indexed{c.buildOrder(s), c.changes.end()})
 		return c.orders[len(c.orders)-1].order
 	}
@@ -83,20 +83,20 @@ func (c *Cluster) order(s *shape) *order {
 // settle brings all orders up to date that anybody in the family wants, so that the list of
 // changes can be emptied.
 func (c *Cluster) settle() {
-	for _, s := range c.family.wanted() {
+	wanted := c.family.wanted()
+	c.forgetAllBut(wanted) // by the same list, since others may add to it meanwhile
+	for _, s := range wanted {
 		c.order(s)
 	}
-	c.forgetUnwanted()
 	c.changes = changes{}
 	for i := range c.orders {
 		c.orders[i].seen = 0
 	}
 }
 
-// forgetUnwanted drops the orders of shapes that the family forgot, and the dimensions that
-// no order uses any more.
-func (c *Cluster) forgetUnwanted() {
-	wanted := c.family.wanted()
+// forgetAllBut drops the orders of shapes that are not wanted, and the dimensions that no
+// order uses any more.
+func (c *Cluster) forgetAllBut(wanted []*shape) {
 	c.orders = slices.DeleteFunc(c.orders, func(o indexed) bool {
 		return !slices.ContainsFunc(wanted, func(s *shape) bool { return s.key == o.shape.key })
 	})
