@@ -74,23 +74,12 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	if err := enterMachine(d); err != nil { // starts this program anew, so nothing else comes before it
-		return err
-	}
-	p := newProgress(out)
-
-	if _, err := d.read(); err != nil { // before anything is written there
-		return err
-	}
-	unlock, err := d.lock()
+	id, unlock, err := takeDir(d, asked)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	id, err := d.create(asked, time.Now())
-	if err != nil {
-		return err
-	}
+	p := newProgress(out)
 	ln, err := listen(o.listen)
 	if err != nil {
 		return err
@@ -139,6 +128,28 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	}
 	fmt.Fprintln(out, "stopped; tasks go on running (gantry down stops them too)")
 	return nil
+}
+
+// takeDir makes the data dir gantry's and this process its only user, inside the
+// mount namespace that belongs to it. Entering that starts the program anew, which
+// lets go of the lock: so it is taken twice.
+func takeDir(d dataDir, asked gantry.Place) (id *identity, unlock func(), err error) {
+	if _, err := d.read(); err != nil { // before anything is written there
+		return nil, nil, err
+	}
+	if unlock, err = d.lock(); err != nil {
+		return nil, nil, err
+	}
+	id, err = d.create(asked, time.Now())
+	unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := enterMachine(d); err != nil {
+		return nil, nil, err
+	}
+	unlock, err = d.lock()
+	return id, unlock, err
 }
 
 func newLogger(level string, out io.Writer) (*slog.Logger, error) {
