@@ -115,6 +115,9 @@ func (e *Engine) load() error {
 // add makes a task known; the caller holds mu, or is alone.
 func (e *Engine) add(w *worker) {
 	e.workers[w.def.ARN] = w
+	if w.task.Desired != gantry.Stopped && !w.task.Admitted {
+		e.ledger.await(w.def.ARN, candidate{needs: w.needs, order: w.task.Order, wake: w.mail.wakeUp})
+	}
 	e.order = max(e.order, w.task.Order)
 	for i := range w.task.Containers {
 		e.byMetadata[w.task.Containers[i].MetadataID] = w.def.ARN
@@ -177,7 +180,7 @@ func (e *Engine) Accept(ctx context.Context, tasks []acsapi.Task) (bad []BadTask
 		}
 		waits = append(waits, wait)
 	}
-	for _, wait := range waits {
+	for _, wait := range waits { // in the order of the payload
 		if err := wait(); err != nil {
 			return bad, fmt.Errorf("accept tasks: %w", err)
 		}

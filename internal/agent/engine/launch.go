@@ -77,13 +77,6 @@ func (w *worker) output(def *ContainerDefinition, c *Container) LogOutput {
 func (w *worker) up(ctx context.Context, c *Container, startedAt time.Time) {
 	c.Phase, c.Busy, c.StartedAt = Up, "", startedAt
 	c.Health = firstHealth(w.def.Container(c.Name).HealthCheck, startedAt)
-	everyoneIs := true
-	for i := range w.task.Containers {
-		everyoneIs = everyoneIs && w.task.Containers[i].Started()
-	}
-	if everyoneIs && w.task.RunningAt.IsZero() {
-		w.task.RunningAt = startedAt
-	}
 	w.await(ctx, c)
 }
 

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -59,30 +61,56 @@ func reserved(c *ContainerDefinition) int64 {
 }
 
 // A ledger holds what tasks take of the machine, so that one starts only when what it needs is free: a replacement may
-// arrive while its predecessor is still stopping.
+// arrive while its predecessor is still stopping. Of several that fit the one that arrived first starts first; one that
+// does not fit lets others pass, since what it waits for may be a port that is theirs no matter what.
 type ledger struct {
 	capacity Capacity
 
 	mu      sync.Mutex
-	taken   map[string]needs  // guarded by mu; by task ARN
-	waiting map[string]func() // guarded by mu; called once when something was given back
+	taken   map[string]needs     // guarded by mu; by task ARN
+	waiting map[string]candidate // guarded by mu; by task ARN
+}
+
+// A candidate is a task that has not started.
+type candidate struct {
+	needs needs
+	order int64
+	wake  func() // called, without the lock, when it should ask again
 }
 
 func newLedger(capacity Capacity) *ledger {
-	return &ledger{capacity: capacity, taken: map[string]needs{}, waiting: map[string]func(){}}
+	return &ledger{capacity: capacity, taken: map[string]needs{}, waiting: map[string]candidate{}}
 }
 
-// take takes what a task needs, or says that it does not fit now; wake is then called after something was given back.
-func (l *ledger) take(arn string, n needs, wake func()) bool {
+// await lets a task wait for its turn.
+func (l *ledger) await(arn string, c candidate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.waiting, arn)
-	if _, again := l.taken[arn]; !again && !l.fits(n) {
-		l.waiting[arn] = wake
+	l.waiting[arn] = c
+}
+
+// take takes what a waiting task needs if that is free and nobody is before it; else the task is woken later.
+func (l *ledger) take(arn string) bool {
+	l.mu.Lock()
+	me, ok := l.waiting[arn]
+	if !ok || !l.fits(me.needs) || l.isBefore(me) {
+		l.mu.Unlock()
 		return false
 	}
-	l.taken[arn] = n
+	delete(l.waiting, arn)
+	l.taken[arn] = me.needs
+	l.wakeAll()
 	return true
+}
+
+// isBefore reports whether a task that arrived earlier could start now; the caller holds mu.
+func (l *ledger) isBefore(me candidate) bool {
+	for _, other := range l.waiting {
+		if other.order < me.order && l.fits(other.needs) {
+			return true
+		}
+	}
+	return false
 }
 
 // hold takes what a task needs whether or not it fits: it runs already.
@@ -97,11 +125,15 @@ func (l *ledger) give(arn string) {
 	l.mu.Lock()
 	delete(l.taken, arn)
 	delete(l.waiting, arn)
-	woken := l.waiting
-	l.waiting = map[string]func(){}
+	l.wakeAll()
+}
+
+// wakeAll releases mu and lets everybody who waits ask again.
+func (l *ledger) wakeAll() {
+	woken := slices.Collect(maps.Values(l.waiting))
 	l.mu.Unlock()
-	for _, wake := range woken {
-		wake()
+	for _, c := range woken {
+		c.wake()
 	}
 }
 

@@ -18,6 +18,11 @@ func (m *mailbox) put(note func()) {
 	m.mu.Lock()
 	m.items = append(m.items, note)
 	m.mu.Unlock()
+	m.wakeUp()
+}
+
+// wakeUp makes the worker look again.
+func (m *mailbox) wakeUp() {
 	select {
 	case m.wake <- struct{}{}:
 	default:

@@ -46,7 +46,9 @@ type Containers interface {
 
 // A Found is a container that the runtime has.
 type Found struct {
-	ID        string
+	ID string
+	// Cluster is what its label com.amazonaws.ecs.cluster says: agents of several clusters may share a runtime.
+	Cluster   string
 	State     FoundState
 	StartedAt time.Time // zero where the runtime does not know
 	Exit      *Exit     // where State is FoundExited

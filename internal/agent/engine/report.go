@@ -35,6 +35,9 @@ func nextChange(cluster string, t *Task, def *Definition) (change *ecsapi.Submit
 		return nil, t.Told, false, false
 	}
 	status := t.Status()
+	if status == gantry.Running && t.RunningAt.IsZero() {
+		status = gantry.Pending // it stops before it was up
+	}
 	if status == gantry.Stopped && t.Told.Status != gantry.Running && !t.RunningAt.IsZero() {
 		status = gantry.Running
 	}

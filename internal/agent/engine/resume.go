@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// takeUp compares the journal with what the runtime still has, and removes containers that no task speaks of.
+// takeUp compares the journal with what the runtime still has, and removes containers of this cluster that no task
+// speaks of.
 func (e *Engine) takeUp(ctx context.Context) error {
 	list, err := e.parts.Containers.List(ctx)
 	if err != nil {
@@ -27,6 +28,9 @@ func (e *Engine) takeUp(ctx context.Context) error {
 		}
 	}
 	for _, stray := range found {
+		if stray.Cluster != e.cfg.Identity.Cluster {
+			continue
+		}
 		e.log.Warn("removing a container that belongs to no task", "container", stray.ID)
 		if err := e.removeStray(ctx, stray); err != nil {
 			e.log.Warn("a container that belongs to no task stays", "container", stray.ID, "err", err)
@@ -72,9 +76,9 @@ func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
 		switch {
 		case c.Phase != Launching && !ran:
 		case here && f.State == FoundRunning:
-			takeUpRunning(now, t, c, f)
+			takeUpRunning(now, c, f)
 		case here && f.State == FoundExited && !sameExit(c, f):
-			takeUpRunning(now, t, c, f)
+			takeUpRunning(now, c, f)
 			c.Phase, c.Exit = Exited, f.Exit
 		case c.Phase == Restarting && !rebooted && here:
 			// Not started again yet: the plan does.
@@ -90,7 +94,7 @@ func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
 }
 
 // takeUpRunning notes that a container was started, if that was not known.
-func takeUpRunning(now time.Time, t *Task, c *Container, f Found) {
+func takeUpRunning(now time.Time, c *Container, f Found) {
 	if c.Phase != Up {
 		c.StartedAt = f.StartedAt
 		if c.StartedAt.IsZero() {
@@ -98,13 +102,6 @@ func takeUpRunning(now time.Time, t *Task, c *Container, f Found) {
 		}
 	}
 	c.Phase = Up
-	started := true
-	for i := range t.Containers {
-		started = started && t.Containers[i].Started()
-	}
-	if started && t.RunningAt.IsZero() {
-		t.RunningAt = c.StartedAt
-	}
 }
 
 // sameExit reports whether an exit is the one before a restart that was not done yet.

@@ -91,7 +91,7 @@ func (w *worker) admit() bool {
 			errResourceInitialization, free/MiB, w.e.cfg.LeastDisk/MiB)
 		return true
 	}
-	w.task.Admitted = w.e.ledger.take(w.def.ARN, w.needs, func() { w.mail.put(func() {}) })
+	w.task.Admitted = w.e.ledger.take(w.def.ARN)
 	return w.task.Admitted
 }
 

@@ -37,7 +37,7 @@ type Task struct {
 	Reason             string    `json:"reason,omitzero"`
 	PullStartedAt      time.Time `json:"pullStartedAt,omitzero"`
 	PullStoppedAt      time.Time `json:"pullStoppedAt,omitzero"`
-	RunningAt          time.Time `json:"runningAt,omitzero"`          // when every container had started
+	RunningAt          time.Time `json:"runningAt,omitzero"`          // see noteRunning
 	ExecutionStoppedAt time.Time `json:"executionStoppedAt,omitzero"` // when an essential container ended
 	StoppedAt          time.Time `json:"stoppedAt,omitzero"`          // when the last container ended
 
@@ -112,6 +112,22 @@ func (t *Task) Status() gantry.TaskStatus {
 		}
 	}
 	return status
+}
+
+// noteRunning notes that every container was started, or, if it is not essential, has failed to. A task that was wanted
+// STOPPED before never gets there.
+func (t *Task) noteRunning(now time.Time, def *Definition) {
+	if !t.RunningAt.IsZero() || t.Desired != gantry.Running {
+		return
+	}
+	for i := range t.Containers {
+		c := &t.Containers[i]
+		failed := c.Phase == Ended && !def.Containers[i].Essential
+		if !c.Started() && !failed {
+			return
+		}
+	}
+	t.RunningAt = now
 }
 
 // Container finds a container by name; nil where there is none.

@@ -95,6 +95,7 @@ func (w *worker) rest(ctx context.Context, wake time.Time) bool {
 // look decides what is next, writes down what is about to be done, and begins it. It says when to look again.
 func (w *worker) look(ctx context.Context) (wake time.Time) {
 	for {
+		w.task.noteRunning(time.Now(), w.def)
 		before := w.task.clone()
 		plan := MakePlan(time.Now(), w.e.cfg.Rules, w.def, w.task)
 		if plan.Stop {

@@ -44,7 +44,7 @@ type Machine struct {
 	nextPort   int32                    // guarded by mu
 	sandboxes  map[gantry.TaskID]bool   // guarded by mu
 	volumes    map[string]gantry.TaskID // guarded by mu
-	log        []string                 // guarded by mu
+	log        []Event                  // guarded by mu
 	free       uint64                   // guarded by mu
 	nextIP     netip.Addr               // guarded by mu
 }
@@ -83,8 +83,15 @@ func (m *Machine) Free() (uint64, error) {
 	return m.free, nil
 }
 
-// Log is what was asked of the machine, in order: "pull web", "start web", with containers by their ECS name.
-func (m *Machine) Log() []string {
+// An Event is something that was asked of the machine or happened on it: "pull web", "start web", "exit web", with
+// containers by their ECS name and images by theirs.
+type Event struct {
+	At   time.Time
+	Text string
+}
+
+// Log is what happened, in order.
+func (m *Machine) Log() []Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.log)
@@ -99,6 +106,9 @@ func (m *Machine) Left() []string {
 		left = append(left, "container "+c.spec.Labels["com.amazonaws.ecs.container-name"]+" "+string(c.state))
 	}
 	for id := range m.networks {
+		if c := m.containers[id]; c != nil {
+			id = nameOf(c)
+		}
 		left = append(left, "network of "+id)
 	}
 	for id := range m.sandboxes {
@@ -116,8 +126,8 @@ func (m *Machine) Starts() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[string]int{}
-	for _, line := range m.log {
-		if name, ok := strings.CutPrefix(line, "start "); ok {
+	for _, e := range m.log {
+		if name, ok := strings.CutPrefix(e.Text, "start "); ok {
 			out[name]++
 		}
 	}
@@ -173,7 +183,7 @@ func (m *Machine) end(c *container, exit engine.Exit) {
 		exit.At = time.Now()
 	}
 	c.state, c.exit = engine.FoundExited, &exit
-	m.log = append(m.log, "exit "+nameOf(c))
+	m.note("exit %s %d", nameOf(c), exit.Code)
 	close(c.ended)
 }
 
@@ -183,8 +193,9 @@ func (m *Machine) program(image string) Program {
 	return m.programs[image]
 }
 
+// note remembers an event; the caller holds mu.
 func (m *Machine) note(format string, args ...any) {
-	m.log = append(m.log, fmt.Sprintf(format, args...))
+	m.log = append(m.log, Event{At: time.Now(), Text: fmt.Sprintf(format, args...)})
 }
 
 // pause takes as long as is said, or until ctx ends.
@@ -349,7 +360,7 @@ func (m *Machine) List(context.Context) ([]engine.Found, error) {
 	var found []engine.Found
 	for _, id := range slices.Sorted(maps.Keys(m.containers)) {
 		c := m.containers[id]
-		found = append(found, engine.Found{ID: id, State: c.state, StartedAt: c.started, Exit: c.exit})
+		found = append(found, engine.Found{ID: id, Cluster: c.spec.Labels["com.amazonaws.ecs.cluster"], State: c.state, StartedAt: c.started, Exit: c.exit})
 	}
 	return found, nil
 }

@@ -79,7 +79,7 @@ func (m containers) List(ctx context.Context) ([]engine.Found, error) {
 	}
 	var found []engine.Found
 	for _, c := range list {
-		f := engine.Found{ID: string(c.ID), State: engine.FoundCreated}
+		f := engine.Found{ID: string(c.ID), Cluster: c.Labels["com.amazonaws.ecs.cluster"], State: engine.FoundCreated}
 		switch c.State {
 		case runtime.Running:
 			f.State = engine.FoundRunning
