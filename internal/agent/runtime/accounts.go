@@ -3,8 +3,10 @@ package runtime
 import (
 	"bufio"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +23,8 @@ import (
 type accounts struct {
 	users  []account
 	groups []group
+	// narrow is whether the image can run 32-bit programs.
+	narrow bool
 }
 
 type account struct {
@@ -35,8 +39,8 @@ type group struct {
 	members []string
 }
 
-// accounts reads an image's /etc/passwd and /etc/group, once per image and
-// process: it needs the image mounted for a moment.
+// accounts reads an image's /etc/passwd and /etc/group, and looks for 32-bit
+// programs, once per image and process: it needs the image mounted for a moment.
 func (r *Runtime) accounts(ctx context.Context, info *imageInfo) (*accounts, error) {
 	info.accounts.Lock()
 	defer info.accounts.Unlock()
@@ -45,8 +49,11 @@ func (r *Runtime) accounts(ctx context.Context, info *imageInfo) (*accounts, err
 	}
 	var found *accounts
 	err := r.withImage(ctx, info, func(root *os.Root) (err error) {
-		found, err = readAccounts(root)
-		return err
+		if found, err = readAccounts(root); err != nil {
+			return err
+		}
+		found.narrow = runsNarrow(root, slices.Concat(info.config.Entrypoint, info.config.Cmd))
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the image's users: %w", err)
@@ -172,4 +179,31 @@ func (a *accounts) resolve(text string) (specs.User, string, error) {
 	}
 	u.GID = uint32(gid)
 	return u, home, nil
+}
+
+// narrowLoaders are what a 32-bit program of a 64-bit image needs to start.
+var narrowLoaders = []string{
+	"lib/ld-linux.so.2", "lib/ld-musl-i386.so.1", // x86
+	"lib/ld-linux.so.3", "lib/ld-linux-armhf.so.3", "lib/ld-musl-armhf.so.1", // Arm
+}
+
+// runsNarrow is whether an image has a loader for 32-bit programs, or starts a
+// 32-bit program that needs none.
+func runsNarrow(root *os.Root, command []string) bool {
+	for _, loader := range narrowLoaders {
+		if _, err := root.Lstat(loader); err == nil {
+			return true
+		}
+	}
+	if len(command) == 0 || !strings.HasPrefix(command[0], "/") {
+		return false
+	}
+	f, err := root.Open(strings.TrimLeft(command[0], "/"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, elf.EI_CLASS+1)
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head[:4]) == elf.ELFMAG && elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS32
 }

@@ -29,6 +29,7 @@ func (r *Runtime) blueprint(ctx context.Context, spec Spec, info *imageInfo, und
 	if b.user, b.home, err = known.find(user); err != nil {
 		return b, err
 	}
+	b.narrow = known.narrow
 	if b.devices, err = findDevices(spec); err != nil {
 		return b, err
 	}

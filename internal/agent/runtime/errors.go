@@ -19,6 +19,8 @@ const (
 	CannotInspect Kind = "CannotInspectContainerError"
 	CannotRemove  Kind = "CannotRemoveContainerError"
 	CannotVolume  Kind = "CannotCreateVolumeError"
+	// Vanished is a container of whose end nothing is known.
+	Vanished Kind = "ContainerVanishedError"
 	// TimedOut is an operation that did not end within its time.
 	TimedOut Kind = "ContainerRuntimeTimeoutError"
 	// OutOfMemory is how a container ended, not a failed operation.
@@ -43,6 +45,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Reason is the text that ECS shows for a container that failed so, such as
 // "CannotPullContainerError: pull access denied for …".
 func (e *Error) Reason() string { return string(e.Kind) + ": " + e.Err.Error() }
+
+// ErrLost is wrapped when a container is recorded and nothing is left of it:
+// the host was restarted while it ran.
+var ErrLost = errors.New("the container is gone and nobody saw how it ended")
 
 // ErrNotFound is wrapped by what is said of a container, image or volume that
 // is not there.

@@ -1,11 +1,316 @@
 package runtime
 
-import "fmt"
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
 
-// helperRole makes this test binary play another process; see runHelper.
-const helperRole = "GANTRY_RUNTIME_TEST_ROLE"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/typeurl/v2"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// helperRole makes this test binary play another process; helperInput is what
+// it is told, as JSON.
+const (
+	helperRole  = "GANTRY_RUNTIME_TEST_ROLE"
+	helperInput = "GANTRY_RUNTIME_TEST_INPUT"
+)
 
 func runHelper(role string) int {
-	fmt.Println("unknown role", role)
-	return 2
+	roles := map[string]func() error{"gantry": playGantry, "namespace": playNamespace}
+	if err := roles[role](); err != nil {
+		fmt.Println("failed:", err)
+		return 1
+	}
+	return 0
+}
+
+// A script is what playGantry runs.
+type script struct {
+	Config Config
+	Specs  []Spec
+}
+
+// playGantry runs containers, says so, and waits to be killed.
+func playGantry() error {
+	var s script
+	if err := json.Unmarshal([]byte(os.Getenv(helperInput)), &s); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	r, err := Open(ctx, s.Config)
+	if err != nil {
+		return err
+	}
+	for _, spec := range s.Specs {
+		if _, err := r.Create(ctx, spec); err != nil {
+			return err
+		}
+		if _, err := r.Start(ctx, spec.ID); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// playNamespace enters a mount namespace and does what each line of its input says.
+func playNamespace() error {
+	dir := os.Getenv(helperInput)
+	if err := EnterMountNamespace(dir); err != nil {
+		return err
+	}
+	seen, err := HostMountsSeen()
+	if err != nil {
+		return err
+	}
+	here, err := namespaceInode("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready", os.Getpid(), here, seen, os.Getenv(insideEnv) == "")
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		verb, path, _ := strings.Cut(in.Text(), " ")
+		var err error
+		switch verb {
+		case "mount":
+			err = unix.Mount("test", path, "tmpfs", 0, "")
+		case "list":
+			var entries []os.DirEntry
+			entries, err = os.ReadDir(path)
+			for _, e := range entries {
+				fmt.Print(e.Name(), " ")
+			}
+		case "release":
+			err = ReleaseMountNamespace(dir)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Println("done")
+	}
+	return in.Err()
+}
+
+// A helper is this test binary playing another process.
+type helper struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+// play starts a helper and returns what it said when it was ready.
+func play(t *testing.T, role, input string) (*helper, string) {
+	t.Helper()
+	h := &helper{cmd: exec.Command("/proc/self/exe")}
+	h.cmd.Env = append(os.Environ(), helperRole+"="+role, helperInput+"="+input)
+	h.cmd.Stderr = t.Output()
+	var err error
+	h.in, err = h.cmd.StdinPipe()
+	must(t, err)
+	out, err := h.cmd.StdoutPipe()
+	must(t, err)
+	h.out = bufio.NewScanner(out)
+	must(t, h.cmd.Start())
+	t.Cleanup(h.kill)
+	line := h.line(t)
+	if !strings.HasPrefix(line, "ready") {
+		t.Fatalf("the helper said: %s", line)
+	}
+	return h, line
+}
+
+// kill is kill -9, and waits until it is dead.
+func (h *helper) kill() {
+	_ = h.cmd.Process.Kill()
+	_ = h.cmd.Wait()
+}
+
+func (h *helper) line(t *testing.T) string {
+	t.Helper()
+	if !h.out.Scan() {
+		t.Fatalf("the helper ended: %v", h.out.Err())
+	}
+	return h.out.Text()
+}
+
+func (h *helper) tell(t *testing.T, line string) string {
+	t.Helper()
+	_, err := fmt.Fprintln(h.in, line)
+	must(t, err)
+	return h.line(t)
+}
+
+// A killed gantry's containers run on, print on, and are taken up with their
+// true exit codes.
+func TestKilled(t *testing.T) {
+	r, ctx := open(t)
+	must(t, r.Close())
+	config := r.config
+	logger := config.Logger
+	config.Logger = nil
+
+	talker, ender, waiter := spec(t, "lines", "300000"), spec(t, "exit", "5"), spec(t, "wait")
+	text, err := json.Marshal(script{config, []Spec{talker, ender, waiter}})
+	must(t, err)
+	h, _ := play(t, "gantry", string(text))
+	h.kill()
+
+	// Nobody is there: it ends all the same, and all it said is on disk.
+	last := "line 299999\n"
+	eventually(t, ctx, "the last line", func() bool { return strings.HasSuffix(read(t, talker.Log.Stdout), last) })
+	if n := strings.Count(read(t, talker.Log.Stdout), "\n"); n != 300000 {
+		t.Errorf("%d lines of 300000", n)
+	}
+
+	config.Logger = logger
+	again, err := Open(ctx, config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	r = again
+	list, err := r.List(ctx)
+	must(t, err)
+	states := map[ContainerID]State{}
+	for _, c := range list {
+		states[c.ID] = c.State
+	}
+	if len(list) != 3 || states[waiter.ID] != Running {
+		t.Errorf("found %+v", states)
+	}
+	if got := finish(t, r, ctx, talker); got.Exit.Code != 0 {
+		t.Errorf("the talker ended with %+v", got.Exit)
+	}
+	if got := finish(t, r, ctx, ender); got.Exit.Code != 5 {
+		t.Errorf("the ender ended with %+v", got.Exit)
+	}
+	if got, err := r.Exec(ctx, waiter.ID, []string{"/probe", "exit", "6"}, 0); err != nil || got.Code != 6 {
+		t.Errorf("exec in what was taken up: %+v %v", got, err)
+	}
+	must(t, r.Kill(ctx, waiter.ID, ""))
+	if got := finish(t, r, ctx, waiter); got.Exit.Code != 3 {
+		t.Errorf("the waiter ended with %+v", got.Exit)
+	}
+}
+
+// A container of which only the record is there, as after a reboot, is lost.
+func TestLost(t *testing.T) {
+	r, ctx := open(t)
+	id := ContainerID("c-" + newToken())
+	own, err := json.Marshal(record{Task: testTask, StopSignal: "SIGTERM"})
+	must(t, err)
+	_, err = r.client.ContainerService().Create(r.in(ctx), containers.Container{
+		ID: string(id), Runtime: containers.RuntimeInfo{Name: runtimeName}, Spec: &anypb.Any{TypeUrl: "x", Value: []byte("{}")},
+		Extensions: map[string]typeurl.Any{extension: &anypb.Any{TypeUrl: recordType, Value: own}},
+	})
+	must(t, err)
+	c, err := r.Inspect(ctx, id)
+	must(t, err)
+	if c.State != Lost || c.Exit != nil || c.Task != testTask {
+		t.Errorf("got %+v", c)
+	}
+	must(t, r.Kill(ctx, id, ""))
+	must(t, r.Delete(ctx, id))
+}
+
+// A killed shim takes its container along, and the end is still told.
+func TestShimKilled(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "wait")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	c, err := r.Start(ctx, s.ID)
+	must(t, err)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.PID))
+	must(t, err)
+	_, after, _ := strings.Cut(string(status), "PPid:\t")
+	var shim int
+	_, err = fmt.Sscan(after, &shim)
+	must(t, err)
+	must(t, unix.Kill(shim, unix.SIGKILL))
+	exit, err := r.Wait(ctx, s.ID)
+	must(t, err)
+	if exit.Code != 137 || exit.OOMKilled {
+		t.Errorf("exit %+v", exit)
+	}
+	again, err := r.Inspect(ctx, s.ID)
+	must(t, err)
+	if again.State != Stopped || again.Exit == nil || *again.Exit != exit {
+		t.Errorf("got %+v", again)
+	}
+	must(t, r.Delete(ctx, s.ID))
+	// Its socket goes with the next start.
+	must(t, sweepSockets(filepath.Join(r.config.RunDir, "s")))
+}
+
+func TestMountNamespace(t *testing.T) {
+	needRuntime(t)
+	dir := t.TempDir()
+	outsideDir := t.TempDir()
+	// A host whose mounts propagate, as systemd makes them.
+	must(t, unix.Mount("host", outsideDir, "tmpfs", 0, ""))
+	defer unix.Unmount(outsideDir, unix.MNT_DETACH)
+	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""))
+	defer unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	for _, d := range []string{"own", "late"} {
+		must(t, os.Mkdir(filepath.Join(outsideDir, d), 0o755))
+	}
+	ours, err := namespaceInode("/proc/self/ns/mnt")
+	must(t, err)
+
+	h, said := play(t, "namespace", dir)
+	var pid int
+	var inode string
+	var seen, tidy bool
+	_, err = fmt.Sscanf(said, "ready %d %s %t %t", &pid, &inode, &seen, &tidy)
+	must(t, err)
+	if pid != h.cmd.Process.Pid || inode == ours || !seen || !tidy {
+		t.Errorf("said %q; pid %d, we are in %s", said, h.cmd.Process.Pid, ours)
+	}
+	// What it mounts stays inside.
+	h.tell(t, "mount "+filepath.Join(outsideDir, "own"))
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	if strings.Contains(string(table), filepath.Join(outsideDir, "own")) {
+		t.Error("a mount from inside is seen on the host")
+	}
+	// What the host mounts later is seen inside.
+	must(t, unix.Mount("test", filepath.Join(outsideDir, "late"), "tmpfs", 0, ""))
+	must(t, os.WriteFile(filepath.Join(outsideDir, "late/file"), nil, 0o644))
+	if got := h.tell(t, "list "+filepath.Join(outsideDir, "late")); got != "file done" {
+		t.Errorf("inside: %q", got)
+	}
+	h.kill()
+	// The next one finds the same namespace and what was mounted in it.
+	h, again := play(t, "namespace", dir)
+	if !strings.Contains(again, " "+inode+" ") {
+		t.Errorf("said %q, not of namespace %s", again, inode)
+	}
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", h.cmd.Process.Pid))
+	must(t, err)
+	if !strings.Contains(string(mounts), filepath.Join(outsideDir, "own")) {
+		t.Error("its mount is gone")
+	}
+	// Released from inside, nothing is left on the host.
+	h.tell(t, "release")
+	must(t, ReleaseMountNamespace(dir))
+	table, err = os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	if strings.Contains(string(table), dir) {
+		t.Errorf("left behind:\n%s", table)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run/mnt")); err == nil {
+		t.Error("left behind: run/mnt")
+	}
+	h.kill()
 }

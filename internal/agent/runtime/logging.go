@@ -36,6 +36,8 @@ var harmless = []string{
 	"failed check for fsverity support", // an optional feature of the file system
 	"copy shim log",                     // the shim ended, and its log with it
 	"failed to delete task",             // deleting what is gone already
+	"garbage collection failed",         // only at Close: the database is closed under it
+	"failed sending message on channel", // likewise, and its sender tries again
 }
 
 // A hook hands logrus entries to slog.

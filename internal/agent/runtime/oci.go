@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/v2/contrib/seccomp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -20,6 +19,8 @@ type blueprint struct {
 	host  host
 	user  specs.User
 	home  string // of the user, for HOME
+	// narrow is whether 32-bit programs may run; see seccompProfile.
+	narrow bool
 	// cgroup is the container's, below the task's.
 	cgroup string
 	// devices are the host's device nodes that spec.Devices, or privileged,
@@ -102,7 +103,7 @@ func ociSpec(b blueprint) (*specs.Spec, error) {
 		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 	}
 	if b.host.seccomp && !options.seccompUnconfined && !b.spec.Security.Privileged {
-		s.Linux.Seccomp = seccomp.DefaultProfile(s)
+		s.Linux.Seccomp = seccompProfile(s, b.narrow)
 	}
 	return s, nil
 }

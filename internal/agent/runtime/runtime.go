@@ -108,6 +108,9 @@ type Runtime struct {
 	cgroups  cgroups
 	host     host
 	log      *slog.Logger
+	exits    *exits
+	// quit ends what Open started in the background.
+	quit context.CancelFunc
 
 	// images holds what was read of an image, by manifest digest. Entries
 	// never change: a digest names its content.
@@ -131,7 +134,7 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("open the container runtime: making containers needs root: run gantry with sudo")
 	}
-	r := &Runtime{config: config, log: config.Logger}
+	r := &Runtime{config: config, log: config.Logger, exits: newExits()}
 	if r.programs, err = writePrograms(filepath.Join(config.Dir, "runtime", "bin")); err != nil {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
@@ -139,6 +142,9 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
 	if r.cgroups, err = detectCgroups("/"); err != nil {
+		return nil, fmt.Errorf("open the container runtime: %w", err)
+	}
+	if err := r.rescueExits(); err != nil {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
 	if r.server, err = startServer(ctx, serverConfig{
@@ -152,12 +158,16 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
 	r.client = r.server.client
+	background, quit := context.WithCancel(context.WithoutCancel(ctx))
+	r.quit = quit
+	go r.hearExits(background)
 	return r, nil
 }
 
 // Close stops containerd. Containers and their shims run on, and the next Open
 // with the same Config takes them up.
 func (r *Runtime) Close() error {
+	r.quit()
 	if err := r.server.close(); err != nil {
 		return fmt.Errorf("close the container runtime: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -52,6 +53,7 @@ type serverConfig struct {
 type server struct {
 	set    *plugin.Set
 	client *containerd.Client
+	quit   context.CancelFunc // ends the plugins' background work
 }
 
 // startServer initialises every plugin of plugins.go in the order of their
@@ -68,9 +70,9 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 	}
 	// Plugins keep this context for their background work, so it must not end
 	// when the caller's does.
-	ctx = log.WithLogger(context.WithoutCancel(ctx), bridge(config.logger))
+	ctx, quit := context.WithCancel(log.WithLogger(context.WithoutCancel(ctx), bridge(config.logger)))
 
-	s := &server{set: plugin.NewPluginSet()}
+	s := &server{set: plugin.NewPluginSet(), quit: quit}
 	var listeners []interface{ Start(context.Context) error }
 	for _, registration := range registry.Graph(unwanted) {
 		instance, err := s.load(ctx, config, registration)
@@ -96,7 +98,29 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 			return nil, errors.Join(fmt.Errorf("listen for shims: %w", err), s.close())
 		}
 	}
-	return s, nil
+	return s, sweepSockets(config.shimsDir)
+}
+
+// sweepSockets removes the sockets of shims that were killed. It must run before
+// new ones are started.
+func sweepSockets(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		conn, err := net.Dial("unix", path)
+		if errors.Is(err, unix.ECONNREFUSED) {
+			err = os.Remove(path)
+		} else if err == nil {
+			err = conn.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("look for dead shims: %w", err)
+		}
+	}
+	return nil
 }
 
 // unwanted leaves out the gRPC side of every service but events, which also
@@ -186,6 +210,7 @@ func (s *server) connect(ctx context.Context) (*containerd.Client, error) {
 
 // close closes the plugins, last one first. Shims run on.
 func (s *server) close() error {
+	s.quit()
 	var failed []error
 	for _, p := range slices.Backward(s.set.GetAll()) {
 		instance, err := p.Instance()

@@ -162,16 +162,27 @@ func (r *Runtime) Wait(ctx context.Context, id ContainerID) (Exit, error) {
 		return Exit{}, failed(CannotInspect, err, "wait for container %s", id)
 	}
 	done, err := r.client.TaskService().Wait(ctx, &tasksapi.WaitRequest{ContainerID: string(id)})
+	if err != nil && ctx.Err() == nil {
+		// Its shim is gone.
+		exit, err := r.lostExit(ctx, id)
+		if errors.Is(err, ErrLost) {
+			return Exit{}, failed(Vanished, err, "wait for container %s", id)
+		}
+		return exit, err
+	}
 	if err != nil {
 		return Exit{}, failed(CannotInspect, plain(err), "wait for container %s", id)
 	}
 	return r.exit(kept.Task, id, done.ExitStatus, done.ExitedAt.AsTime())
 }
 
+// killed is the exit code of what SIGKILL ended.
+const killed = 128 + uint32(unix.SIGKILL)
+
 // exit completes an exit code with whether memory was the reason.
 func (r *Runtime) exit(task TaskID, id ContainerID, code uint32, at time.Time) (Exit, error) {
 	e := Exit{Code: code, At: at}
-	if code != 128+uint32(unix.SIGKILL) {
+	if code != killed {
 		return e, nil
 	}
 	kills, err := r.cgroups.oomKills(r.containerCgroup(task, id))
@@ -226,8 +237,12 @@ func (r *Runtime) List(ctx context.Context) ([]Container, error) {
 func (r *Runtime) look(ctx context.Context, id ContainerID, kept record) (Container, error) {
 	c := kept.container(id)
 	got, err := r.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
-	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
-		return c, nil // Lost
+	if errdefs.IsNotFound(errgrpc.ToNative(err)) || err == nil && got.Process.Status == tasktypes.Status_UNKNOWN {
+		// No shim, or none that answers.
+		if exit, ok, _ := r.exits.get(id); ok {
+			c.State, c.Exit = Stopped, &exit
+		}
+		return c, nil
 	}
 	if err != nil {
 		return c, plain(err)
@@ -241,8 +256,6 @@ func (r *Runtime) look(ctx context.Context, id ContainerID, kept record) (Contai
 			return c, err
 		}
 		c.State, c.Exit = Stopped, &exit
-	case tasktypes.Status_UNKNOWN:
-		return c, nil // the shim does not answer: Lost
 	default:
 		c.State, c.PID = Running, int(got.Process.Pid)
 	}
@@ -266,6 +279,7 @@ func (r *Runtime) Delete(ctx context.Context, id ContainerID) error {
 	if err := r.forget(ctx, entry); err != nil {
 		return failed(CannotRemove, err, "delete container %s", id)
 	}
+	r.exits.forget(id)
 	return nil
 }
 
@@ -278,7 +292,9 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	if err != nil {
 		return plain(err)
 	}
-	if s := got.Process.Status; s == tasktypes.Status_RUNNING || s == tasktypes.Status_PAUSED {
+	// Deleting a process that was set up and never started would first wait for
+	// its output to end.
+	if s := got.Process.Status; s == tasktypes.Status_CREATED || s == tasktypes.Status_RUNNING || s == tasktypes.Status_PAUSED {
 		if err := r.kill(ctx, id, unix.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
 			return plain(err)
 		}

@@ -1,0 +1,196 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	eventtypes "github.com/containerd/containerd/api/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/containerd/typeurl/v2"
+)
+
+// exits remembers how containers ended whose shim can no longer be asked:
+// containerd puts an end to the shim of a container that ended while gantry
+// was dead, and a shim may be killed.
+type exits struct {
+	mu      sync.Mutex
+	known   map[ContainerID]Exit // under mu
+	changed chan struct{}        // under mu; closed and replaced at every change
+}
+
+func newExits() *exits {
+	return &exits{known: map[ContainerID]Exit{}, changed: make(chan struct{})}
+}
+
+func (e *exits) add(id ContainerID, exit Exit) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.known[id] = exit
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+func (e *exits) forget(id ContainerID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.known, id)
+}
+
+// get returns what is known, or what to wait for.
+func (e *exits) get(id ContainerID) (Exit, bool, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	exit, ok := e.known[id]
+	return exit, ok, e.changed
+}
+
+// savedExit is the name of the file, in a container's state directory, that
+// holds its Exit.
+const savedExit = "exit.json"
+
+// rescueExits reads how the containers ended that ended while gantry was dead,
+// and saves it where the next start finds it too. It must run before
+// containerd starts, which throws their bundles away.
+func (r *Runtime) rescueExits() error {
+	bundles := filepath.Join(r.config.RunDir, "containerd", "io.containerd.runtime.v2.task", namespace)
+	entries, err := os.ReadDir(bundles)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries {
+		id := ContainerID(entry.Name())
+		exit, err := r.bundleExit(filepath.Join(bundles, entry.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it runs, or is half made
+		}
+		if err != nil {
+			return fmt.Errorf("read how container %s ended: %w", id, err)
+		}
+		text, err := json.Marshal(exit)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(r.stateDir(id), 0o711); err != nil {
+			return err
+		}
+		if err := replaceFile(filepath.Join(r.stateDir(id), savedExit), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return r.loadExits()
+}
+
+// loadExits takes up what was saved, by this start or an earlier one.
+func (r *Runtime) loadExits() error {
+	saved, err := filepath.Glob(filepath.Join(r.config.RunDir, "containers", "*", savedExit))
+	if err != nil {
+		return err
+	}
+	for _, path := range saved {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var exit Exit
+		if err := json.Unmarshal(text, &exit); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		r.exits.add(ContainerID(filepath.Base(filepath.Dir(path))), exit)
+	}
+	return nil
+}
+
+// bundleExit reads what the shim wrote at the container's end.
+func (r *Runtime) bundleExit(bundle string) (Exit, error) {
+	text, err := os.ReadFile(filepath.Join(bundle, "exit.json"))
+	if err != nil {
+		return Exit{}, err
+	}
+	var wrote struct {
+		Timestamp time.Time
+		Status    int
+	}
+	if err := json.Unmarshal(text, &wrote); err != nil {
+		return Exit{}, err
+	}
+	exit := Exit{Code: uint32(wrote.Status), At: wrote.Timestamp}
+	if exit.Code != killed {
+		return exit, nil
+	}
+	if text, err = os.ReadFile(filepath.Join(bundle, "config.json")); err != nil {
+		return exit, err
+	}
+	var oci specs.Spec
+	if err := json.Unmarshal(text, &oci); err != nil {
+		return exit, err
+	}
+	kills, err := r.cgroups.oomKills(oci.Linux.CgroupsPath)
+	exit.OOMKilled = kills > 0
+	return exit, err
+}
+
+// hearExits notes what containerd tells of ends, until ctx ends.
+func (r *Runtime) hearExits(ctx context.Context) {
+	heard, _ := r.client.EventService().Subscribe(ctx, `topic=="/tasks/exit"`)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case envelope := <-heard:
+			if envelope == nil {
+				return
+			}
+			event, err := typeurl.UnmarshalAny(envelope.Event)
+			exit, ok := event.(*eventtypes.TaskExit)
+			if err != nil || !ok || exit.ID != exit.ContainerID {
+				continue // of a program that was executed in the container
+			}
+			r.noteExit(ctx, exit)
+		}
+	}
+}
+
+func (r *Runtime) noteExit(ctx context.Context, event *eventtypes.TaskExit) {
+	id := ContainerID(event.ContainerID)
+	kept, err := r.record(r.in(ctx), id)
+	if err != nil {
+		return // it was deleted meanwhile
+	}
+	exit, err := r.exit(kept.Task, id, event.ExitStatus, event.ExitedAt.AsTime())
+	if err != nil {
+		r.log.Warn("how a container ended is not fully known", "container", id, "error", err)
+	}
+	r.exits.add(id, exit)
+}
+
+// shimPatience is how long containerd may take to clean up after a shim that
+// was killed, and to tell of its container's end.
+const shimPatience = 15 * time.Second
+
+// lostExit is how a container ended whose shim does not answer any more.
+func (r *Runtime) lostExit(ctx context.Context, id ContainerID) (Exit, error) {
+	limited, cancel := context.WithTimeout(ctx, shimPatience)
+	defer cancel()
+	for {
+		exit, ok, changed := r.exits.get(id)
+		if ok {
+			return exit, nil
+		}
+		select {
+		case <-changed:
+		case <-limited.Done():
+			if err := ctx.Err(); err != nil {
+				return Exit{}, err
+			}
+			return Exit{}, ErrLost
+		}
+	}
+}
