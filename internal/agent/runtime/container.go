@@ -62,6 +62,7 @@ func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error
 	if err != nil {
 		return Container{}, fmt.Errorf("read image %s: %w", spec.Image, err)
 	}
+	r.lastUsed.Store(image.Name, time.Now())
 	undo := cleanup{}
 	defer func() {
 		if err != nil {

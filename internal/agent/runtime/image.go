@@ -81,15 +81,15 @@ func (r *Runtime) Images(ctx context.Context) ([]Image, error) {
 	return list, nil
 }
 
-// RemoveImage forgets an image. Layers that nothing else uses are removed in
-// the background. Containers made from it keep what they need.
+// RemoveImage removes an image, and the layers that nothing else uses.
+// Containers made from it keep what they need.
 func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 	ctx = r.in(ctx)
 	named, err := normalize(ref)
 	if err != nil {
 		return fmt.Errorf("remove image: %w", err)
 	}
-	err = r.client.ImageService().Delete(ctx, named.String())
+	err = r.client.ImageService().Delete(ctx, named.String(), images.SynchronousDelete())
 	if errdefs.IsNotFound(err) {
 		err = ErrNotFound
 	}

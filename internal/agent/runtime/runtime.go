@@ -115,6 +115,9 @@ type Runtime struct {
 	// images holds what was read of an image, by manifest digest. Entries
 	// never change: a digest names its content.
 	images sync.Map // digest.Digest → *imageInfo
+	// lastUsed is when a container was last made from an image, by its full
+	// name, since this start.
+	lastUsed sync.Map // string → time.Time
 	// pulls lets one of several callers of the same image do the work.
 	pulls keyedMutex
 	// volumes guards the making and filling of a named volume.

@@ -83,15 +83,15 @@ func (c cgroups) stats(group string) (Stats, error) {
 	}
 	var s Stats
 	r := &controlReader{}
-	cpuacct := filepath.Join(c.trees["cpuacct"], group)
+	cpuacct := c.dir("cpuacct", group)
 	s.CPU.TotalNanos = r.number(cpuacct, "cpuacct.usage")
 	s.CPU.UserNanos = r.number(cpuacct, "cpuacct.usage_user")
 	s.CPU.SystemNanos = r.number(cpuacct, "cpuacct.usage_sys")
-	throttling := r.table(filepath.Join(c.trees["cpu"], group), "cpu.stat")
+	throttling := r.table(c.dir("cpu", group), "cpu.stat")
 	s.CPU.Periods, s.CPU.ThrottledPeriods = throttling["nr_periods"], throttling["nr_throttled"]
 	s.CPU.ThrottledNanos = throttling["throttled_time"]
 
-	memory := filepath.Join(c.trees["memory"], group)
+	memory := c.dir("memory", group)
 	s.Memory.Usage = r.number(memory, "memory.usage_in_bytes")
 	s.Memory.MaxUsage = r.number(memory, "memory.max_usage_in_bytes")
 	s.Memory.Cache = r.table(memory, "memory.stat")["total_cache"]
@@ -99,15 +99,24 @@ func (c cgroups) stats(group string) (Stats, error) {
 	if limit := r.number(memory, "memory.limit_in_bytes"); limit < unlimited {
 		s.Memory.Limit = limit
 	}
-	pids := filepath.Join(c.trees["pids"], group)
+	pids := c.dir("pids", group)
 	s.Pids.Current, s.Pids.Limit = r.number(pids, "pids.current"), r.number(pids, "pids.max")
 
 	blocks := map[string]*BlockStats{}
-	blkio := filepath.Join(c.trees["blkio"], group)
+	blkio := c.dir("blkio", group)
 	r.blkio(blkio, "blkio.throttle.io_service_bytes", blocks, func(b *BlockStats) (*uint64, *uint64) { return &b.ReadBytes, &b.WriteBytes })
 	r.blkio(blkio, "blkio.throttle.io_serviced", blocks, func(b *BlockStats) (*uint64, *uint64) { return &b.Reads, &b.Writes })
 	s.BlockIO = inOrder(blocks)
 	return s, r.err
+}
+
+// dir is a group's directory in a controller's tree, empty if there is none.
+func (c cgroups) dir(controller, group string) string {
+	tree := c.trees[controller]
+	if tree == "" {
+		return ""
+	}
+	return filepath.Join(tree, group)
 }
 
 // oomKills is how many processes of the group itself, not of its parent, the
@@ -118,7 +127,7 @@ func (c cgroups) oomKills(group string) (uint64, error) {
 	if c.unified != "" {
 		kills = r.table(filepath.Join(c.unified, group), "memory.events")["oom_kill"]
 	} else {
-		kills = r.table(filepath.Join(c.trees["memory"], group), "memory.oom_control")["oom_kill"]
+		kills = r.table(c.dir("memory", group), "memory.oom_control")["oom_kill"]
 	}
 	if errors.Is(r.err, fs.ErrNotExist) {
 		return 0, nil
@@ -131,6 +140,9 @@ func (c cgroups) oomKills(group string) (uint64, error) {
 type controlReader struct{ err error }
 
 func (r *controlReader) text(dir, file string) string {
+	if dir == "" {
+		return "" // a controller that the host lacks
+	}
 	text, err := os.ReadFile(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, gone := os.Stat(dir); gone == nil {
