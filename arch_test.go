@@ -48,7 +48,7 @@ var layers = []struct {
 
 	// The other machine. It never imports the store: the wire protocol is its only tie.
 	{"internal/agent", join(agents, "internal/wire/ecsapi", "internal/wire/acsapi", "internal/wire"), "joins the parts of an agent"},
-	{"internal/agent/logdriver", []string{"internal/wire", "internal/wire/logsapi", "internal/agent/awscall"}, "ships lines to the CloudWatch Logs API"},
+	{"internal/agent/logdriver", []string{"internal/wire", "internal/wire/logsapi"}, "ships lines to the CloudWatch Logs API"},
 	{"internal/agent/runtime", nil, "containers and nothing else"},
 	{"internal/agent/network", nil, "links, addresses and ports and nothing else"},
 	{"internal/agent/metadata", nil, "what a container may ask about itself"},

@@ -13,6 +13,9 @@ const (
 	driverNone     = "none"
 )
 
+// Names lists the drivers, as logDriver names them.
+func Names() []string { return []string{driverAWSLogs, driverJSONFile, driverNone} }
+
 // A setting is a driver's reading of an Output: how it wants events, and how to open its sink.
 type setting struct {
 	plan plan
