@@ -168,3 +168,12 @@ func numbered(prefix string, n int) string {
 	}
 	return b.String()
 }
+
+// delivered is how many bytes were recorded as delivered.
+func (p *pump) delivered() int64 {
+	rec, err := readRecord(p.record)
+	if err != nil {
+		return 0
+	}
+	return rec.delivered[stdout] + rec.delivered[stderr]
+}

@@ -67,6 +67,7 @@ type pump struct {
 
 	mu      sync.Mutex
 	waiting []chan struct{} // closed when all is delivered and no more will come
+	heard   chan struct{}   // closed at the next delivery; nil where nobody listens
 }
 
 // openPump goes on where the record says.
@@ -131,6 +132,25 @@ func (p *pump) drained() <-chan struct{} {
 	p.mu.Unlock()
 	signal(p.asked)
 	return c
+}
+
+// news returns a channel that closes when something more was delivered.
+func (p *pump) news() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heard == nil {
+		p.heard = make(chan struct{})
+	}
+	return p.heard
+}
+
+func (p *pump) tell() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heard != nil {
+		close(p.heard)
+		p.heard = nil
+	}
 }
 
 func (p *pump) awaited() bool {
@@ -263,7 +283,7 @@ func (p *pump) due(finished bool) time.Duration {
 		}
 		return max(p.plan.hold-p.now().Sub(p.open), time.Millisecond)
 	}
-	if finished || p.awaited() || p.size >= maxBatchBytes || len(p.queue) >= maxBatchEvents {
+	if finished || p.size >= maxBatchBytes || len(p.queue) >= maxBatchEvents {
 		return 0
 	}
 	return max(p.plan.interval-p.now().Sub(p.sent), 0)
@@ -309,6 +329,7 @@ func (p *pump) note() error {
 	if err := writeRecord(p.record, rec); err != nil {
 		return fmt.Errorf("record what was delivered: %w", err)
 	}
+	p.tell()
 	for _, t := range p.tails {
 		if err := t.punch(); err != nil {
 			p.log.Warn("a container's output takes more space than it should", "err", err)
@@ -326,7 +347,7 @@ func (p *pump) sleep(ctx context.Context, most time.Duration) {
 		over = t.C
 	}
 	wake := p.wake
-	if len(p.queue) > 0 {
+	if len(p.queue) > 0 && !p.awaited() {
 		wake = nil // more output changes nothing before the batch is due
 	}
 	select {
@@ -393,13 +414,4 @@ func nextLine(f *os.File, offset int64) int64 {
 		}
 	}
 	return offset
-}
-
-// delivered is how many bytes were recorded as delivered, for tests and for status.
-func (p *pump) delivered() int64 {
-	rec, err := readRecord(p.record)
-	if err != nil {
-		return 0
-	}
-	return rec.delivered[stdout] + rec.delivered[stderr]
 }
