@@ -7,9 +7,10 @@ PATH=$PWD/bin:$PATH
 
 aws_program=$(build/setup.sh aws)
 command -v curl >/dev/null || { apt-get install -y -qq curl >/dev/null; }
-data=$(mktemp -d "${TMPDIR:-/tmp}/gantry-demo.XXXXXX")
+work=$(mktemp -d "${TMPDIR:-/tmp}/gantry-demo.XXXXXX")
+data=$work/data
 unset $(compgen -e | grep -E '^AWS_' || true)
-export AWS_PAGER="" HOME=$data/home
+export AWS_PAGER="" HOME=$work/home
 mkdir -p "$HOME"
 aws() { "$aws_program" "$@"; }
 
@@ -17,7 +18,7 @@ finish() {
 	local code=$?
 	gantry down --data-dir "$data" >/dev/null 2>&1 || true
 	[ -n "${server:-}" ] && wait "$server" 2>/dev/null || true
-	rm -rf "$data"
+	rm -rf "$work"
 	[ $code -eq 0 ] || printf '\nThe demo ended with code %s.\n' $code >&2
 	exit $code
 }
@@ -31,13 +32,13 @@ run() { # run COMMAND…: shows the command, then its output
 
 started=$(date +%s%N)
 printf '\033[1m$ gantry up --data-dir %s --listen 127.0.0.1:0 &\033[0m\n' "$data"
-gantry up --data-dir "$data" --listen 127.0.0.1:0 >"$data/up.log" 2>&1 &
+gantry up --data-dir "$data" --listen 127.0.0.1:0 >"$work/up.log" 2>&1 &
 server=$!
-while ! grep -q ready "$data/up.log"; do
-	kill -0 "$server" 2>/dev/null || { cat "$data/up.log"; exit 1; }
+while ! grep -q ready "$work/up.log"; do
+	kill -0 "$server" 2>/dev/null || { cat "$work/up.log"; exit 1; }
 	sleep 0.05
 done
-cat "$data/up.log"
+cat "$work/up.log"
 
 printf '\n\033[1m$ eval "$(gantry env --data-dir %s)"\033[0m\n' "$data"
 eval "$(gantry env --data-dir "$data")"
@@ -46,7 +47,7 @@ run gantry image load build/samples/web.tar
 run gantry image load build/samples/worker.tar
 run aws ecs create-cluster --cluster-name demo --query cluster.clusterArn --output text
 
-cat >"$data/web.json" <<'JSON'
+cat >"$work/web.json" <<'JSON'
 {
   "family": "web",
   "networkMode": "bridge",
@@ -74,23 +75,23 @@ cat >"$data/web.json" <<'JSON'
 }
 JSON
 printf '\n\033[1m$ cat web.json\033[0m\n'
-cat "$data/web.json"
-run aws ecs register-task-definition --cli-input-json "file://$data/web.json" --query 'taskDefinition.taskDefinitionArn' --output text
-run aws ecs run-task --cluster demo --task-definition web --started-by demo --query 'tasks[0].taskArn' --output text | tee "$data/run.out"
-task=$(tail -1 "$data/run.out")
+cat "$work/web.json"
+run aws ecs register-task-definition --cli-input-json "file://$work/web.json" --query 'taskDefinition.taskDefinitionArn' --output text
+run aws ecs run-task --cluster demo --task-definition web --started-by demo --query 'tasks[0].taskArn' --output text | tee "$work/run.out"
+task=$(tail -1 "$work/run.out")
 run aws ecs wait tasks-running --cluster demo --tasks "$task"
 run aws ecs describe-tasks --cluster demo --tasks "$task" --output json
 port=$(aws ecs describe-tasks --cluster demo --tasks "$task" --query 'tasks[0].containers[?name==`web`].networkBindings[0].hostPort | [0]' --output text)
 
 printf '\n\033[1m$ gantry logs -f %s worker &\033[0m\n' "${task##*/}"
-gantry logs -f "${task##*/}" worker >"$data/follow.log" 2>&1 &
+gantry logs -f "${task##*/}" worker >"$work/follow.log" 2>&1 &
 follower=$!
-while [ "$(wc -l <"$data/follow.log")" -lt 3 ]; do
-	kill -0 "$follower" 2>/dev/null || { cat "$data/follow.log"; exit 1; }
+while [ "$(wc -l <"$work/follow.log")" -lt 3 ]; do
+	kill -0 "$follower" 2>/dev/null || { cat "$work/follow.log"; exit 1; }
 	sleep 0.1
 done
 kill "$follower" && wait "$follower" 2>/dev/null || true
-cat "$data/follow.log"
+cat "$work/follow.log"
 
 run curl -sS "http://127.0.0.1:$port/"
 if aws logs tail help >/dev/null 2>&1 && aws --version 2>&1 | grep -q '^aws-cli/2'; then

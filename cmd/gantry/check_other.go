@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 )
 
@@ -17,4 +18,4 @@ func enterMachine(dataDir) error { return errNotLinux }
 
 func openMachine(context.Context, machineConfig) (machine, error) { return nil, errNotLinux }
 
-func emptyMachine(context.Context, dataDir, *identity) error { return errNotLinux }
+func emptyMachine(context.Context, dataDir, *identity, *slog.Logger) error { return errNotLinux }

@@ -14,10 +14,14 @@ import (
 	"gantry/internal/api"
 	"gantry/internal/ecs"
 	"gantry/internal/ledger"
+	"gantry/internal/lifecycle"
+	"gantry/internal/logs"
 	"gantry/internal/store"
 	"gantry/internal/tcs"
+	"gantry/internal/wire"
 	"gantry/internal/wire/awsjson"
 	"gantry/internal/wire/ecsapi"
+	"gantry/internal/wire/logsapi"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -32,6 +36,15 @@ const (
 
 // openTimeout bounds how long the store may take to open: a million rows take seconds.
 const openTimeout = time.Minute
+
+// maxLogsBody bounds a request to CloudWatch Logs, in bytes: a batch has at most
+// a mebibyte of messages, and JSON's escapes make that more.
+const maxLogsBody = 7 << 20
+
+// logsFault is what CloudWatch Logs answers where the fault is ours.
+func logsFault(message string) *wire.Error {
+	return &wire.Error{Code: logsapi.CodeServiceUnavailableException, Message: message, Status: http.StatusInternalServerError}
+}
 
 type controlConfig struct {
 	dir            dataDir
@@ -50,6 +63,10 @@ type control struct {
 	ecs    *ecs.Service
 	acs    *acs.Server
 	tcs    *tcs.Server
+	logs   *logs.Engine
+	logOps *logsapi.Operations
+	// lifecycle ends and forgets tasks, clusters and container instances.
+	lifecycle *lifecycle.Controller
 }
 
 // openControl opens the state and makes everything that works on it. Nothing runs yet.
@@ -83,6 +100,11 @@ func (c *control) make(ctx context.Context) (err error) {
 	c.acs = acs.New(acs.Config{
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
 	})
+	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Now: time.Now, Log: c.log}
+	if c.logs, err = logs.Open(c.dir.file(logsFolder), c.log); err != nil {
+		return fmt.Errorf("open the logs: %w", err)
+	}
+	c.logOps = logs.NewOperations(logs.Config{Engine: c.logs, Place: place})
 	c.tcs = tcs.New(tcs.Config{Place: place, Health: healthDoor{c.ecs, taskPlaces{c.store}}, Log: c.log})
 	return nil
 }
@@ -91,6 +113,8 @@ func (c *control) make(ctx context.Context) (err error) {
 func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.store.Wait(ctx) })
+	g.Go(func() error { return c.lifecycle.Run(ctx) })
+	g.Go(func() error { return c.logs.Run(ctx) })
 	g.Go(func() error { return c.acs.Run(ctx) })
 	g.Go(func() error { return c.tcs.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, ln, c.door(m), c.log) })
@@ -109,6 +133,11 @@ func (c *control) door(m machine) http.Handler {
 				Title: "Amazon ECS", Target: "AmazonEC2ContainerServiceV20141113",
 				Table: api.Guard(place, "ecs", taskPlaces{c.store}, ops.Table()),
 				Fault: ecsapi.NewServerException, Log: c.log,
+			}),
+			"logs": awsjson.New(awsjson.Config{
+				Title: "CloudWatch Logs", Target: "Logs_20140328",
+				Table: api.Guard(place, "logs", taskPlaces{c.store}, c.logOps.Table()),
+				Fault: logsFault, Log: c.log, MaxBody: maxLogsBody,
 			}),
 		},
 		Sessions:               map[string]http.Handler{acsPath + "ws": c.acs, tcsPath + "ws": c.tcs},
@@ -134,6 +163,7 @@ func (c *control) writeFiles() error {
 }
 
 func (c *control) close() {
+	c.logs.Close()
 	if err := c.store.Close(); err != nil {
 		c.log.Error("close the state", "error", err)
 	}

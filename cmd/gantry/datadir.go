@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -190,6 +191,41 @@ func (d dataDir) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("lock the data dir: %w", err)
 	}
 	return func() { f.Close() }, nil
+}
+
+// holder is the pid of the gantry that runs on the directory; 0 where none does.
+func (d dataDir) holder() (pid int, err error) {
+	unlock, err := d.lock()
+	if held, ok := errors.AsType[heldError](err); ok {
+		if held.pid == 0 {
+			return 0, fmt.Errorf("another process holds %s: stop it first", d.file(lockFile))
+		}
+		return held.pid, nil
+	}
+	if err == nil {
+		unlock()
+	}
+	return 0, err
+}
+
+// pollLock is how often a lock that is held is looked at again.
+const pollLock = 20 * time.Millisecond
+
+// waitFree waits until no gantry runs on the directory.
+func (d dataDir) waitFree(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		pid, err := d.holder()
+		if err != nil || pid == 0 {
+			return err
+		}
+		select {
+		case <-time.After(pollLock):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // A heldError says that another gantry runs on a data directory.

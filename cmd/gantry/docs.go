@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"gantry/internal/ecs"
+	"gantry/internal/logs"
 	"gantry/internal/wire"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,7 @@ func newDocs() *cobra.Command {
 				table []wire.Operation
 			}{
 				{"Amazon ECS", ecs.New(ecs.Config{}).Operations().Table()},
+				{"CloudWatch Logs", logs.NewOperations(logs.Config{}).Table()},
 			} {
 				fmt.Fprintln(out)
 				if err := wire.WriteCoverage(out, s.title, s.table); err != nil {

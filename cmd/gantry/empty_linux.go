@@ -1,5 +1,89 @@
 package main
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
 
-func emptyMachine(context.Context, dataDir, *identity) error { return nil }
+	"gantry"
+	"gantry/internal/agent/network"
+	"gantry/internal/agent/runtime"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// emptyWithin bounds how long tasks may take to stop: the longest stopTimeout
+// that people give, and then some.
+const emptyWithin = 3 * time.Minute
+
+// emptyMachine stops every task on this machine, each as its definition wants to
+// be stopped, and takes back what gantry made here. No gantry runs.
+func emptyMachine(ctx context.Context, d dataDir, id *identity, log *slog.Logger) error {
+	cfg := machineConfig{dir: d, identity: id, endpoint: "http://" + defaultListen, log: log}
+	m, err := openContainers(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	stopping, cancel := context.WithTimeout(ctx, emptyWithin)
+	defer cancel()
+	err = m.stopAll(stopping)
+	if err != nil {
+		log.Error("some tasks did not stop in order", "error", err)
+	}
+	err = errors.Join(m.runtime.DeleteAll(ctx), m.network.Close(), m.runtime.Close(), network.Remove(ctx, networkConfig(cfg)))
+	if err != nil {
+		return fmt.Errorf("clean up this machine: %w", err)
+	}
+	if err := runtime.ReleaseMountNamespace(d.path); err != nil {
+		return err
+	}
+	return os.RemoveAll(runDir(id))
+}
+
+// stopAll stops the tasks of every cluster by the agents that know them.
+func (m *linuxMachine) stopAll(ctx context.Context) error {
+	folders, err := filepath.Glob(m.dir.file(agentFolder, "*", credentialsFile))
+	if err != nil {
+		return err
+	}
+	running, end := context.WithCancel(ctx)
+	var reaper errgroup.Group
+	reaper.Go(func() error { return m.runtime.Run(running) })
+	var g errgroup.Group
+	for _, f := range folders {
+		cluster := gantry.ClusterName(filepath.Base(filepath.Dir(f)))
+		g.Go(func() error {
+			if err := m.stopCluster(ctx, cluster); err != nil {
+				return fmt.Errorf("stop the tasks of cluster %s: %w", cluster, err)
+			}
+			return nil
+		})
+	}
+	err = g.Wait()
+	end()
+	if reaped := reaper.Wait(); !errors.Is(reaped, context.Canceled) {
+		err = errors.Join(err, reaped)
+	}
+	return err
+}
+
+func (m *linuxMachine) stopCluster(ctx context.Context, cluster gantry.ClusterName) error {
+	// Nobody is there to be called, so any key will do.
+	a, drivers, err := m.openAgent(ctx, cluster, &gantry.Principal{AccessKeyID: "none", SecretKey: "none"})
+	if err != nil {
+		return err
+	}
+	running, end := context.WithCancel(ctx)
+	var g errgroup.Group
+	g.Go(func() error { return drivers.Run(running) })
+	err = a.StopAll(ctx)
+	end()
+	if shipped := g.Wait(); !errors.Is(shipped, context.Canceled) {
+		err = errors.Join(err, shipped)
+	}
+	return errors.Join(err, a.Close())
+}

@@ -3,17 +3,107 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"time"
 
+	"gantry"
 	"gantry/internal/agent/engine"
+	"gantry/internal/agent/logdriver"
+	"gantry/internal/store"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+	"gantry/internal/wire/logsapi"
 )
 
-type discardLogs struct{}
+// followEvery is how often a followed log is asked for more.
+const followEvery = 200 * time.Millisecond
 
-func (discardLogs) Attach(context.Context, engine.LogOutput) error { return nil }
-func (discardLogs) Drain(context.Context, string) error            { return nil }
-func (discardLogs) Forget(context.Context, string) error           { return nil }
+// shipping hands what an agent says of a container's output to the log drivers.
+type shipping struct{ *logdriver.Drivers }
 
-func (m *linuxMachine) output(context.Context, io.Writer, outputRequest) error {
-	return errors.New("not yet")
+func (s shipping) Attach(ctx context.Context, out engine.LogOutput) error {
+	return s.Drivers.Attach(ctx, logdriver.Output{
+		ContainerID: out.ContainerID, ContainerName: out.ContainerName, TaskID: string(out.TaskID),
+		Driver: out.Driver, Options: out.Options,
+	})
+}
+
+// output prints what a container has printed: from CloudWatch Logs where its
+// driver put it there.
+func (m *linuxMachine) output(ctx context.Context, w io.Writer, from outputRequest) error {
+	snap := m.control.store.View()
+	def, ok := store.Definitions.Get(snap, string(from.task.Definition))
+	if !ok {
+		return fmt.Errorf("task definition %s is gone", from.task.Definition)
+	}
+	for _, c := range def.Wire.ContainerDefinitions {
+		if wire.Value(c.Name) != from.container {
+			continue
+		}
+		if l := c.LogConfiguration; l != nil && l.LogDriver == ecsapi.LogDriverAwslogs {
+			return m.logStream(ctx, w, from, l.Options)
+		}
+	}
+	return errors.New("what this container prints is not readable yet: its log driver is not awslogs")
+}
+
+// logStream prints a stream of CloudWatch Logs from its beginning.
+func (m *linuxMachine) logStream(ctx context.Context, w io.Writer, from outputRequest, options map[string]string) error {
+	read := m.control.logOps.GetLogEvents
+	in := &logsapi.GetLogEventsInput{
+		LogGroupName: new(options["awslogs-group"]), LogStreamName: new(streamOf(from, options)), StartFromHead: new(true),
+	}
+	for {
+		ended := m.ended(from) // asked before reading, so that nothing is missed
+		out, err := read(ctx, in)
+		if e, ok := errors.AsType[*wire.Error](err); ok && e.Code == "ResourceNotFoundException" && from.follow && !ended {
+			out, err = &logsapi.GetLogEventsOutput{NextForwardToken: in.NextToken}, nil // it has printed nothing yet
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range out.Events {
+			if _, err := io.WriteString(w, strings.TrimSuffix(wire.Value(e.Message), "\n")+"\n"); err != nil {
+				return err
+			}
+		}
+		atEnd := len(out.Events) == 0
+		in.NextToken = out.NextForwardToken
+		if !atEnd {
+			continue
+		}
+		if !from.follow || ended {
+			return nil
+		}
+		select {
+		case <-time.After(followEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// streamOf is the stream into which the awslogs driver puts a container's output.
+func streamOf(from outputRequest, options map[string]string) string {
+	c := from.task.Container(from.container)
+	if prefix, ok := options["awslogs-stream-prefix"]; ok {
+		return prefix + "/" + c.Name + "/" + string(from.task.ID)
+	}
+	if stream, ok := options["awslogs-stream"]; ok {
+		return stream
+	}
+	return c.RuntimeID
+}
+
+// ended reports whether a container will print no more. The agent reports its end
+// after its output was delivered.
+func (m *linuxMachine) ended(from outputRequest) bool {
+	t, ok := store.Tasks.Get(m.control.store.View(), from.task.Key())
+	if !ok {
+		return true
+	}
+	c := t.Container(from.container)
+	return c == nil || c.LastStatus == gantry.Stopped
 }

@@ -60,7 +60,7 @@ func openContainers(ctx context.Context, cfg machineConfig) (_ *linuxMachine, er
 	if err != nil {
 		return nil, errors.Join(err, m.runtime.Close())
 	}
-	m.parts = parts.Machine{Runtime: m.runtime, Network: m.network, OutputDir: cfg.dir.file(agentFolder, outputFolder)}
+	m.parts = parts.Machine{Runtime: m.runtime, Network: m.network}
 	return m, nil
 }
 

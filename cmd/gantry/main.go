@@ -57,7 +57,7 @@ eval "$(gantry env)", and use aws ecs as you know it.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newUp(), newServer(), newAgent(),
+		newUp(), newServer(), newAgent(), newDown(),
 		newEnv(), newStatus(), newLogs(), newImage(),
 		newDocs(), newVersion(),
 	)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"gantry"
 	"gantry/internal/agent"
 	"gantry/internal/agent/engine"
+	"gantry/internal/agent/logdriver"
 	"gantry/internal/agent/parts"
 	"gantry/internal/store"
 
@@ -19,8 +21,8 @@ import (
 )
 
 const (
-	// outputFolder, in the agents' folder, holds what containers print. No cluster is called that: names have no dot.
-	outputFolder = "output.d"
+	// outputFolder, in an agent's folder, holds what its containers print.
+	outputFolder = "output"
 	// rejoinAfter is how long an agent that ended with an error stays down.
 	rejoinAfter = 5 * time.Second
 )
@@ -120,24 +122,39 @@ func (m *linuxMachine) runAgent(ctx context.Context, cluster gantry.ClusterName,
 	if err != nil {
 		return err
 	}
-	a, err := m.openAgent(ctx, cluster, key)
+	a, drivers, err := m.openAgent(ctx, cluster, key)
 	if err != nil {
 		return err
 	}
 	me.agent.Store(a)
-	return errors.Join(a.Run(ctx), a.Close())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return drivers.Run(ctx) })
+	g.Go(func() error { return a.Run(ctx) })
+	return errors.Join(g.Wait(), a.Close())
 }
 
-// openAgent opens the agent of one cluster, which takes up what runs there.
-func (m *linuxMachine) openAgent(ctx context.Context, cluster gantry.ClusterName, key *gantry.Principal) (*agent.Agent, error) {
-	p := parts.Join(m.parts, discardLogs{})
+// openAgent opens the agent of one cluster, which takes up what runs there, and
+// the log drivers of its containers.
+func (m *linuxMachine) openAgent(ctx context.Context, cluster gantry.ClusterName, key *gantry.Principal) (*agent.Agent, *logdriver.Drivers, error) {
+	keys := agent.StaticCredentials{AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretKey}
+	log := m.log.With("cluster", cluster)
+	shared := m.parts
+	shared.OutputDir = filepath.Join(m.folder(cluster), outputFolder)
+	drivers, err := logdriver.Open(logdriver.Config{
+		Dir: shared.OutputDir, Region: string(m.identity.Region), Endpoint: m.endpoint, Credentials: keys, Log: log,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the log drivers: %w", err)
+	}
+	p := parts.Join(shared, shipping{drivers})
 	p.Containers = ownContainers{Containers: p.Containers, machine: m, cluster: cluster}
-	return agent.New(ctx, agent.Config{
+	a, err := agent.New(ctx, agent.Config{
 		DataDir: m.folder(cluster), Cluster: string(cluster), Endpoint: m.endpoint, Region: string(m.identity.Region),
-		Credentials:    agent.StaticCredentials{AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretKey},
+		Credentials:    keys,
 		RuntimeVersion: "containerd", BuildHash: "gantry", LogDrivers: []string{"awslogs", "json-file", "none"},
-		Logger: m.log.With("cluster", cluster),
+		Logger: log,
 	}, p)
+	return a, drivers, err
 }
 
 // forgetOld lets the machine join a cluster anew where the instance that it was

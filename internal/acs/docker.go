@@ -2,10 +2,12 @@ package acs
 
 import (
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
 
+	"gantry"
 	"gantry/internal/wire"
 	"gantry/internal/wire/acsapi"
 	"gantry/internal/wire/ecsapi"
@@ -82,7 +84,7 @@ const (
 // defaultSwappiness is the kernel's, where maxSwap is given and swappiness is not.
 const defaultSwappiness = 60
 
-func docker(c *ecsapi.ContainerDefinition, networkMode string) (acsapi.DockerConfig, error) {
+func docker(task *gantry.Task, c *ecsapi.ContainerDefinition, networkMode string) (acsapi.DockerConfig, error) {
 	config := dockerConfig{
 		Hostname: wire.Value(c.Hostname), User: wire.Value(c.User),
 		Tty: wire.Value(c.PseudoTerminal), OpenStdin: wire.Value(c.Interactive),
@@ -98,7 +100,7 @@ func docker(c *ecsapi.ContainerDefinition, networkMode string) (acsapi.DockerCon
 		SecurityOpt: c.DockerSecurityOptions, MemoryReservation: int64(wire.Value(c.MemoryReservation)) * mib,
 	}
 	if l := c.LogConfiguration; l != nil {
-		host.LogConfig = &logConfig{Type: string(l.LogDriver), Config: l.Options}
+		host.LogConfig = &logConfig{Type: string(l.LogDriver), Config: logOptions(task, c)}
 	}
 	for _, h := range c.ExtraHosts {
 		host.ExtraHosts = append(host.ExtraHosts, wire.Value(h.Hostname)+":"+wire.Value(h.IpAddress))
@@ -123,6 +125,20 @@ func docker(c *ecsapi.ContainerDefinition, networkMode string) (acsapi.DockerCon
 		return acsapi.DockerConfig{}, err
 	}
 	return acsapi.DockerConfig{Version: dockerVersion, Config: string(configText), HostConfig: string(hostText)}, nil
+}
+
+// logOptions are the log driver's, with the name of the stream that
+// awslogs-stream-prefix asks for: the driver itself does not know the prefix.
+func logOptions(task *gantry.Task, c *ecsapi.ContainerDefinition) map[string]string {
+	const prefix, stream = "awslogs-stream-prefix", "awslogs-stream"
+	p, ok := c.LogConfiguration.Options[prefix]
+	if !ok || c.LogConfiguration.LogDriver != ecsapi.LogDriverAwslogs {
+		return c.LogConfiguration.Options
+	}
+	options := maps.Clone(c.LogConfiguration.Options)
+	delete(options, prefix)
+	options[stream] = p + "/" + wire.Value(c.Name) + "/" + string(task.ID)
+	return options
 }
 
 // linux adds the container's linuxParameters.

@@ -159,7 +159,7 @@ func container(place gantry.Place, task *gantry.Task, own *gantry.Container, c *
 		p.HealthCheckType = "docker"
 	}
 	var err error
-	p.DockerConfig, err = docker(c, networkMode)
+	p.DockerConfig, err = docker(task, c, networkMode)
 	return p, err
 }
 

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -21,11 +22,12 @@ const (
 // sweepKey is the key that is looked at again and again.
 const sweepKey = "sweep"
 
-// A Controller ends and forgets. Its Reconcile is run by package loop.
+// A Controller ends and forgets.
 type Controller struct {
 	Store  *store.Store
 	Limits Limits
 	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Keys says what a change makes worth a look: "task/<key>", "instance/<key>", "sweep".
@@ -43,6 +45,59 @@ func Keys(c store.Change) []string {
 		return []string{sweepKey}
 	}
 	return nil
+}
+
+// retryAfter is the pause after a step that failed: the store is busy, or away.
+const retryAfter = 2 * time.Second
+
+// Run takes every step that is due until ctx ends, one at a time: what ends here is rare.
+func (c *Controller) Run(ctx context.Context) error {
+	woken := make(chan string)
+	go func() {
+		defer close(woken)
+		for key := range c.Store.Wakes(ctx, Keys) {
+			select {
+			case woken <- key:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	due := map[string]time.Time{sweepKey: c.Now()}
+	for {
+		key, at := earliest(due)
+		timer := time.NewTimer(at.Sub(c.Now())) // there is always the sweep
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case key, ok := <-woken:
+			timer.Stop()
+			if !ok {
+				return ctx.Err() // the store is closed, which its owner tells
+			}
+			due[key] = c.Now()
+		case <-timer.C:
+			delete(due, key)
+			again, err := c.Reconcile(ctx, key)
+			if err != nil && ctx.Err() == nil {
+				c.Log.Error("lifecycle", "key", key, "error", err, "again in", retryAfter)
+				again = retryAfter
+			}
+			if again > 0 {
+				due[key] = c.Now().Add(again)
+			}
+		}
+	}
+}
+
+func earliest(due map[string]time.Time) (key string, at time.Time) {
+	for k, t := range due {
+		if key == "" || t.Before(at) {
+			key, at = k, t
+		}
+	}
+	return key, at
 }
 
 // Reconcile takes the next step for a key, if any is due.
