@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	runtimeName = "io.containerd.runc.v2"
+	// sandboxName is the sandbox that stands for shims of our own starting.
+	sandboxName = "gantry"
 	// extension is where gantry's own record of a container lies within containerd's.
 	extension  = "gantry"
 	recordType = "gantry/container"
@@ -114,7 +115,9 @@ func (r *Runtime) launch(ctx context.Context, l launch, undo *cleanup) (Containe
 	}
 	entry := containers.Container{
 		ID: string(l.id), Image: l.image, Spec: text,
-		Runtime:    containers.RuntimeInfo{Name: runtimeName, Options: runc},
+		// The path, since containerd would look for a name on PATH.
+		Runtime:    containers.RuntimeInfo{Name: r.programs.shim, Options: runc},
+		SandboxID:  sandboxName,
 		Extensions: map[string]typeurl.Any{extension: &anypb.Any{TypeUrl: recordType, Value: own}},
 	}
 	if l.chain != "" {

@@ -60,7 +60,7 @@ const savedExit = "exit.json"
 // and saves it where the next start finds it too. It must run before
 // containerd starts, which throws their bundles away.
 func (r *Runtime) rescueExits() error {
-	bundles := filepath.Join(r.config.RunDir, "containerd", "io.containerd.runtime.v2.task", namespace)
+	bundles := filepath.Dir(r.bundle("any"))
 	entries, err := os.ReadDir(bundles)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -86,6 +86,11 @@ func (r *Runtime) rescueExits() error {
 		}
 	}
 	return r.loadExits()
+}
+
+// bundle is where containerd keeps what runc is given of a container.
+func (r *Runtime) bundle(id string) string {
+	return filepath.Join(r.config.RunDir, "containerd", "io.containerd.runtime.v2.task", namespace, id)
 }
 
 // loadExits takes up what was saved, by this start or an earlier one.

@@ -210,7 +210,7 @@ func TestLost(t *testing.T) {
 	own, err := json.Marshal(record{Task: testTask, StopSignal: "SIGTERM"})
 	must(t, err)
 	_, err = r.client.ContainerService().Create(r.in(ctx), containers.Container{
-		ID: string(id), Runtime: containers.RuntimeInfo{Name: runtimeName}, Spec: &anypb.Any{TypeUrl: "x", Value: []byte("{}")},
+		ID: string(id), Runtime: containers.RuntimeInfo{Name: r.programs.shim}, Spec: &anypb.Any{TypeUrl: "x", Value: []byte("{}")},
 		Extensions: map[string]typeurl.Any{extension: &anypb.Any{TypeUrl: recordType, Value: own}},
 	})
 	must(t, err)

@@ -109,6 +109,7 @@ type Runtime struct {
 	host     host
 	log      *slog.Logger
 	exits    *exits
+	shims    *shimPool
 	// quit ends what Open started in the background.
 	quit context.CancelFunc
 
@@ -150,6 +151,9 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 	if err := r.rescueExits(); err != nil {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
+	if err := r.sweepShims(ctx); err != nil {
+		return nil, fmt.Errorf("open the container runtime: %w", err)
+	}
 	if r.server, err = startServer(ctx, serverConfig{
 		root:      filepath.Join(config.Dir, "containerd"),
 		state:     filepath.Join(config.RunDir, "containerd"),
@@ -164,6 +168,17 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 	background, quit := context.WithCancel(context.WithoutCancel(ctx))
 	r.quit = quit
 	go r.hearExits(background)
+	r.shims = &shimPool{
+		program: r.programs.shim, dir: filepath.Join(config.RunDir, "spare"), sockets: filepath.Join(config.RunDir, "s"),
+		parent: filepath.Join(config.RunDir, "containerd.sock"), want: make(chan struct{}, 1),
+		log: func(err error) {
+			if err != nil {
+				r.log.Warn("container shims", "error", err)
+			}
+		},
+	}
+	r.shims.want <- struct{}{}
+	go r.shims.fill(background)
 	return r, nil
 }
 
@@ -171,7 +186,7 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 // with the same Config takes them up.
 func (r *Runtime) Close() error {
 	r.quit()
-	if err := r.server.close(); err != nil {
+	if err := errors.Join(r.shims.close(context.Background()), r.server.close()); err != nil {
 		return fmt.Errorf("close the container runtime: %w", err)
 	}
 	return nil

@@ -21,7 +21,9 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/introspection"
 	"github.com/containerd/containerd/v2/core/leases"
-	shims "github.com/containerd/containerd/v2/core/runtime/v2"
+	"github.com/containerd/containerd/v2/core/metadata"
+	taskservice "github.com/containerd/containerd/v2/core/runtime/v2"
+	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins"
@@ -93,6 +95,9 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 	if err := s.client.NamespaceService().Create(ctx, config.namespace, nil); err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, errors.Join(fmt.Errorf("create containerd namespace: %w", err), s.close())
 	}
+	if err := s.recordSandbox(namespaces.WithNamespace(ctx, config.namespace)); err != nil {
+		return nil, errors.Join(fmt.Errorf("record the sandbox: %w", err), s.close())
+	}
 	for _, l := range listeners {
 		if err := l.Start(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("listen for shims: %w", err), s.close())
@@ -153,7 +158,7 @@ func settings(config serverConfig, registration plugin.Registration) any {
 		return nil
 	}
 	if registration.Type == plugins.ShimPlugin {
-		return &shims.ShimConfig{SocketDir: config.shimsDir}
+		return &taskservice.ShimConfig{SocketDir: config.shimsDir}
 	}
 	defaults := reflect.ValueOf(registration.Config).Elem()
 	own := reflect.New(defaults.Type())
@@ -206,6 +211,20 @@ func (s *server) connect(ctx context.Context) (*containerd.Client, error) {
 		containerd.WithEventService(events.(containerd.EventService)),
 		containerd.WithIntrospectionService(inside),
 	), containerd.WithDefaultNamespace(namespace))
+}
+
+// recordSandbox makes the record that lets containers name a shim we started.
+func (s *server) recordSandbox(ctx context.Context) error {
+	db, err := plugin.NewContext(ctx, s.set, nil).GetSingle(plugins.MetadataPlugin)
+	if err != nil {
+		return err
+	}
+	_, err = metadata.NewSandboxStore(db.(*metadata.DB)).Create(ctx, sandbox.Sandbox{
+		ID: sandboxName, Sandboxer: "gantry", Runtime: sandbox.RuntimeOpts{Name: "gantry"}})
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
 // close closes the plugins, last one first. Shims run on.

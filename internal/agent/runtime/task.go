@@ -20,7 +20,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// createTask starts the container's shim and has runc set the process up.
+// shimVersion is that of the protocol our shims speak; from 3 on containerd
+// takes a shim as it is instead of starting it.
+const shimVersion = 3
+
+// createTask gives the container a shim and has runc set the process up.
 func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error) {
 	request := &tasksapi.CreateTaskRequest{
 		ContainerID: string(l.id), Terminal: l.terminal, RuntimePath: r.programs.shim,
@@ -49,9 +53,15 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 			request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 		}
 	}
+	shim, err := r.shims.take(filepath.Join(r.stateDir(l.id), shimDir))
+	if err != nil {
+		return 0, err
+	}
+	request.TaskApiAddress, request.TaskApiVersion = "ttrpc+"+shim.address(), shimVersion
 	made, err := r.client.TaskService().Create(ctx, request)
 	if err != nil {
-		return 0, plain(err)
+		// containerd ends it only if it came to know of it.
+		return 0, errors.Join(plain(err), shim.end(context.WithoutCancel(ctx)))
 	}
 	return int(made.Pid), nil
 }
