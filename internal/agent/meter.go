@@ -2,29 +2,44 @@ package agent
 
 import (
 	"context"
-	"time"
+
+	"gantry/internal/agent/metadata"
 )
 
 // A Meter measures containers.
 type Meter interface {
-	// Measure is what a container has used so far; false where it is not there any more.
-	Measure(ctx context.Context, containerID string) (Usage, bool, error)
+	// Measure is what a container has used so far, with its page cache as Memory.Details["cache"]; false where it is not
+	// there any more.
+	Measure(ctx context.Context, containerID string) (metadata.Stats, bool, error)
 }
 
-// Usage is what a container has used since it was made. Counters only rise.
-type Usage struct {
-	At       time.Time
-	CPUNanos uint64
-	// Memory is in bytes, without the page cache.
-	Memory uint64
-	// ReadBytes and WriteBytes went to and from block devices.
-	ReadBytes, WriteBytes uint64
-	// Network is nil in network modes host and none.
-	Network *NetworkUsage
+// memoryUsed is what ECS counts as memory, in bytes: without the page cache.
+func memoryUsed(m metadata.MemoryStats) uint64 { return m.Usage - min(m.Details["cache"], m.Usage) }
+
+// blockBytes is what a container read from, and wrote to, all devices.
+func blockBytes(s metadata.Stats) (read, write uint64) {
+	for _, b := range s.BlockIO {
+		switch b.Op {
+		case "Read":
+			read += b.Bytes
+		case "Write":
+			write += b.Bytes
+		}
+	}
+	return read, write
 }
 
-// NetworkUsage is what passed a container's interface, as the container sees it.
-type NetworkUsage struct {
-	RxBytes, RxPackets, RxErrors, RxDropped uint64
-	TxBytes, TxPackets, TxErrors, TxDropped uint64
+// traffic adds up a container's interfaces; false where it has none of its own.
+func traffic(s metadata.Stats) (sum metadata.InterfaceStats, ok bool) {
+	for _, n := range s.Networks {
+		sum.RxBytes += n.RxBytes
+		sum.RxPackets += n.RxPackets
+		sum.RxErrors += n.RxErrors
+		sum.RxDropped += n.RxDropped
+		sum.TxBytes += n.TxBytes
+		sum.TxPackets += n.TxPackets
+		sum.TxErrors += n.TxErrors
+		sum.TxDropped += n.TxDropped
+	}
+	return sum, len(s.Networks) > 0
 }

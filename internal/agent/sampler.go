@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gantry/internal/agent/engine"
+	"gantry/internal/agent/metadata"
 	"gantry/internal/wire/acsapi"
 )
 
@@ -27,9 +28,8 @@ type sampler struct {
 
 // A series is what one container did since the last publication.
 type series struct {
-	latest Usage
-	// rates of the latest sample, bytes per second
-	rxRate, txRate float64
+	latest metadata.Stats
+	before *metadata.Stats // nil until there are two
 
 	cpu, memory stats
 	read, write counter
@@ -81,7 +81,7 @@ func (s *sampler) sample(ctx context.Context) {
 	maps.DeleteFunc(s.series, func(id string, _ *series) bool { return !alive[id] })
 }
 
-func (s *sampler) add(id string, now Usage) {
+func (s *sampler) add(id string, now metadata.Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.series[id]
@@ -93,30 +93,33 @@ func (s *sampler) add(id string, now Usage) {
 }
 
 // add adds one more sample. It is pure but for r.
-func (r *series) add(now Usage, cores int) {
-	elapsed := now.At.Sub(r.latest.At).Seconds()
+func (r *series) add(now metadata.Stats, cores int) {
+	elapsed := now.Read.Sub(r.latest.Read).Seconds()
 	if elapsed <= 0 {
 		return
 	}
-	used := float64(now.CPUNanos-min(r.latest.CPUNanos, now.CPUNanos)) / 1e9
-	r.cpu.add(used / float64(cores) / elapsed * 100)
-	r.memory.add(float64(now.Memory / engine.MiB))
-	r.read.add(now.ReadBytes)
-	r.write.add(now.WriteBytes)
-	if n := now.Network; n != nil {
+	was := r.latest
+	r.latest, r.before = now, &was
+	if now.CPU.Total < was.CPU.Total {
+		return // it was restarted, and counts from zero
+	}
+	r.cpu.add(float64(now.CPU.Total-was.CPU.Total) / 1e9 / float64(cores) / elapsed * 100)
+	r.memory.add(float64(memoryUsed(now.Memory)) / engine.MiB)
+	read, write := blockBytes(now)
+	r.read.add(read)
+	r.write.add(write)
+	if n, ok := traffic(now); ok {
 		if r.network == nil {
 			r.network = &networkSeries{}
 		}
-		if before := r.latest.Network; before != nil {
-			r.rxRate = float64(n.RxBytes-min(before.RxBytes, n.RxBytes)) / elapsed
-			r.txRate = float64(n.TxBytes-min(before.TxBytes, n.TxBytes)) / elapsed
-		}
-		r.network.add(n, r.rxRate, r.txRate)
+		before, _ := traffic(was)
+		rxRate := float64(n.RxBytes-min(before.RxBytes, n.RxBytes)) / elapsed
+		txRate := float64(n.TxBytes-min(before.TxBytes, n.TxBytes)) / elapsed
+		r.network.add(n, rxRate, txRate)
 	}
-	r.latest = now
 }
 
-func (s *networkSeries) add(n *NetworkUsage, rxRate, txRate float64) {
+func (s *networkSeries) add(n metadata.InterfaceStats, rxRate, txRate float64) {
 	s.rxBytes.add(n.RxBytes)
 	s.rxPackets.add(n.RxPackets)
 	s.rxErrors.add(n.RxErrors)
@@ -148,8 +151,19 @@ func (s *sampler) collect(id string) (acsapi.ContainerMetric, bool) {
 			RxBytesPerSecond: n.rxRate.set(), TxBytesPerSecond: n.txRate.set(),
 		}
 	}
-	s.series[id] = &series{latest: r.latest, rxRate: r.rxRate, txRate: r.txRate}
+	s.series[id] = &series{latest: r.latest, before: r.before}
 	return m, true
+}
+
+// sampleOf is the latest measurements of a container; false where there are none.
+func (s *sampler) sampleOf(id string) (metadata.Sample, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.series[id]
+	if r == nil {
+		return metadata.Sample{}, false
+	}
+	return metadata.Sample{Latest: r.latest, Before: r.before}, true
 }
 
 // stats sums up samples of a quantity.

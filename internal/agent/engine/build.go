@@ -34,7 +34,7 @@ func buildSpec(me Identity, def *Definition, c *ContainerDefinition, t *Task, fi
 		Image: c.Config.Image, Command: c.Config.Cmd, EntryPoint: c.Config.Entrypoint,
 		WorkingDir: c.Config.WorkingDir, User: c.Config.User, StopSignal: c.Config.StopSignal,
 		TTY: c.Config.TTY, OpenStdin: c.Config.OpenStdin,
-		Labels: labels(me, def, c),
+		Labels: Labels(me.Cluster, def, c),
 
 		CPUShares: min(max(c.Host.CPUShares, leastCPUShares), mostCPUShares),
 		Memory:    c.Host.Memory, MemoryReservation: c.Host.MemoryReservation,
@@ -69,7 +69,7 @@ func buildSpec(me Identity, def *Definition, c *ContainerDefinition, t *Task, fi
 		return nil, err
 	}
 	s.Env = environment(me, def, c, t, fileEnv)
-	s.Mounts = mounts(def, c)
+	s.Mounts = Mounts(def, c)
 	return s, nil
 }
 
@@ -110,14 +110,14 @@ func union(a, b []string) []string {
 	return out
 }
 
-// labels are the task definition's dockerLabels and the five by which tools find a task's containers.
-func labels(me Identity, def *Definition, c *ContainerDefinition) map[string]string {
+// Labels are the task definition's dockerLabels and the five by which tools find a task's containers.
+func Labels(cluster string, def *Definition, c *ContainerDefinition) map[string]string {
 	l := maps.Clone(c.Config.Labels)
 	if l == nil {
 		l = map[string]string{}
 	}
 	const prefix = "com.amazonaws.ecs."
-	l[prefix+"cluster"] = me.Cluster
+	l[prefix+"cluster"] = cluster
 	l[prefix+"container-name"] = c.Name
 	l[prefix+"task-arn"] = def.ARN
 	l[prefix+"task-definition-family"] = def.Task.Family

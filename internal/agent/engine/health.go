@@ -60,7 +60,8 @@ type Health struct {
 	Since    time.Time    `json:"since"`
 	Failures int          `json:"failures,omitzero"` // in a row
 	Next     time.Time    `json:"next,omitzero"`     // when the next probe is due
-	Output   string       `json:"output,omitzero"`   // of the last probe, shortened
+	ExitCode int          `json:"exitCode,omitzero"` // of the last probe
+	Output   string       `json:"output,omitzero"`   // of the last probe, at most 4 KiB
 }
 
 // firstHealth is the health of a container that was just started: the first probe comes one interval later.
@@ -73,17 +74,17 @@ func firstHealth(check *HealthCheck, startedAt time.Time) Health {
 
 // A ProbeResult is the end of one run of a health check's command.
 type ProbeResult struct {
-	At     time.Time
-	Passed bool
-	Output string
+	At       time.Time
+	ExitCode int // -1 where the command could not be run, or not to its end
+	Output   string
 }
 
 // after is the health after one more probe of a container started at startedAt.
 func (h Health) after(r ProbeResult, check *HealthCheck, startedAt time.Time) Health {
-	h.Next, h.Output = r.At.Add(check.Interval), r.Output
+	h.Next, h.ExitCode, h.Output = r.At.Add(check.Interval), r.ExitCode, r.Output
 	next := h.Status
 	switch {
-	case r.Passed:
+	case r.ExitCode == 0:
 		h.Failures, next = 0, Healthy
 	case h.Status == HealthUnknown && r.At.Before(startedAt.Add(check.StartPeriod)):
 		// Still starting: this failure does not count.

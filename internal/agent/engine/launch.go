@@ -113,9 +113,9 @@ func (w *worker) probe(container, id string, startedAt time.Time) func(context.C
 	check := w.def.Container(container).HealthCheck
 	return func(ctx context.Context) {
 		code, output, err := w.e.parts.Prober.Probe(ctx, id, check.Command, check.Timeout)
-		result := ProbeResult{At: time.Now(), Passed: err == nil && code == 0, Output: output}
+		result := ProbeResult{At: time.Now(), ExitCode: code, Output: output}
 		if err != nil {
-			result.Output = err.Error()
+			result.ExitCode, result.Output = -1, err.Error()
 		}
 		w.note(ctx, container, func(c *Container) {
 			c.Probing = false

@@ -41,6 +41,7 @@ func (w *worker) intend(s Step) (do func(context.Context), changed bool) {
 		return w.abandon(c, s.Reason)
 	case Launch:
 		c.Phase, c.Busy, c.LaunchedAt = Launching, Launch, time.Now()
+		c.CreatedAt = c.LaunchedAt
 		w.task.Boot = w.e.cfg.Boot
 		return w.launch(w.task.clone(), c.Name), false
 	case Restart:

@@ -60,7 +60,8 @@ type Container struct {
 	ImageDigest string    `json:"imageDigest,omitzero"`
 	ImageID     string    `json:"imageId,omitzero"`
 	LaunchedAt  time.Time `json:"launchedAt,omitzero"` // when its making began
-	StartedAt   time.Time `json:"startedAt,omitzero"`  // the latest start
+	CreatedAt   time.Time `json:"createdAt,omitzero"`
+	StartedAt   time.Time `json:"startedAt,omitzero"` // the latest start
 	Network     Attached  `json:"network,omitzero"`
 	Exit        *Exit     `json:"exit,omitzero"` // of the latest run
 	Reason      string    `json:"reason,omitzero"`

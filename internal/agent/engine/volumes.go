@@ -34,8 +34,8 @@ func asVolume(v *acsapi.Volume) *Volume {
 	}
 }
 
-// mounts is a container's mount points, then those it takes over from others; its own win where the paths are the same.
-func mounts(def *Definition, c *ContainerDefinition) []Mount {
+// Mounts is a container's mount points, then those it takes over from others; its own win where the paths are the same.
+func Mounts(def *Definition, c *ContainerDefinition) []Mount {
 	taken := map[string]bool{}
 	var out []Mount
 	for _, m := range allMounts(def, c, map[string]bool{}) {

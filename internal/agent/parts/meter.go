@@ -1,36 +1,90 @@
 package parts
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	goruntime "runtime"
+	"strconv"
+	"strings"
 
-	"gantry/internal/agent"
+	"gantry/internal/agent/metadata"
 	"gantry/internal/agent/network"
 	"gantry/internal/agent/runtime"
 )
 
-func (m meter) Measure(ctx context.Context, id string) (agent.Usage, bool, error) {
+// Measure reads a container's cgroups and its interface.
+func (m meter) Measure(ctx context.Context, id string) (metadata.Stats, bool, error) {
 	s, err := m.Runtime.Stats(ctx, runtime.ContainerID(id))
 	if errors.Is(err, runtime.ErrNotFound) {
-		return agent.Usage{}, false, nil
+		return metadata.Stats{}, false, nil
 	}
 	if err != nil {
-		return agent.Usage{}, false, err
+		return metadata.Stats{}, false, err
 	}
-	u := agent.Usage{At: s.At, CPUNanos: s.CPU.TotalNanos, Memory: s.Memory.WithoutCache()}
+	system, err := hostCPUTime()
+	if err != nil {
+		return metadata.Stats{}, false, err
+	}
+	out := metadata.Stats{
+		Read: s.At, Pids: s.Pids.Current,
+		CPU: metadata.CPUStats{
+			Total: s.CPU.TotalNanos, User: s.CPU.UserNanos, Kernel: s.CPU.SystemNanos,
+			System: system, OnlineCPUs: uint32(goruntime.NumCPU()),
+			Periods: s.CPU.Periods, ThrottledPeriods: s.CPU.ThrottledPeriods, ThrottledTime: s.CPU.ThrottledNanos,
+		},
+		Memory: metadata.MemoryStats{
+			Usage: s.Memory.Usage, MaxUsage: s.Memory.MaxUsage, Limit: s.Memory.Limit,
+			Details: map[string]uint64{"cache": s.Memory.Cache},
+		},
+	}
 	for _, b := range s.BlockIO {
-		u.ReadBytes += b.ReadBytes
-		u.WriteBytes += b.WriteBytes
+		out.BlockIO = append(out.BlockIO,
+			metadata.BlockIO{Major: b.Major, Minor: b.Minor, Op: "Read", Bytes: b.ReadBytes, Operations: b.Reads},
+			metadata.BlockIO{Major: b.Major, Minor: b.Minor, Op: "Write", Bytes: b.WriteBytes, Operations: b.Writes})
 	}
 	c, ok, err := m.Network.Counters(network.SandboxID(id))
 	if err != nil {
-		return agent.Usage{}, false, err
+		return metadata.Stats{}, false, err
 	}
 	if ok {
-		u.Network = &agent.NetworkUsage{
-			RxBytes: c.RxBytes, RxPackets: c.RxPackets, RxErrors: c.RxErrors, RxDropped: c.RxDropped,
-			TxBytes: c.TxBytes, TxPackets: c.TxPackets, TxErrors: c.TxErrors, TxDropped: c.TxDropped,
-		}
+		out.Networks = map[string]metadata.InterfaceStats{"eth0": metadata.InterfaceStats(c)}
 	}
-	return u, true, nil
+	return out, true, nil
+}
+
+// hostCPUTime is the time of all CPUs of the machine together, in nanoseconds, whatever they did.
+func hostCPUTime() (uint64, error) {
+	f, err := os.Open("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read the machine's CPU time: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	if !lines.Scan() {
+		return 0, fmt.Errorf("read the machine's CPU time: /proc/stat is empty")
+	}
+	return parseCPUTime(lines.Text())
+}
+
+// nanosPerTick is how long a tick of /proc/stat is: USER_HZ is 100 on every architecture of Linux that Go knows.
+const nanosPerTick = 10_000_000
+
+// parseCPUTime adds up the first eight numbers of the line that begins with "cpu"; guest time is part of user time.
+func parseCPUTime(line string) (uint64, error) {
+	fields := strings.Fields(line)
+	if len(fields) < 5 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("read the machine's CPU time: %q is not the sum of all CPUs", line)
+	}
+	var sum uint64
+	for _, field := range fields[1:min(9, len(fields))] {
+		n, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read the machine's CPU time: %w", err)
+		}
+		sum += n
+	}
+	return sum * nanosPerTick, nil
 }
