@@ -125,10 +125,19 @@ func TestAgain(t *testing.T) {
 func TestFailuresBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := make(chan string)
+		var mu sync.Mutex
 		var at []time.Duration
-		start := time.Now()
 		heal := false
+		start := time.Now()
+		set := func(h bool) (runs int) {
+			mu.Lock()
+			defer mu.Unlock()
+			heal = h
+			return len(at)
+		}
 		end := run(t, Loop{Name: "test", Wakes: source(ch), Reconcile: func(ctx context.Context, key string) (time.Duration, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			at = append(at, time.Since(start))
 			if heal {
 				return 0, nil
@@ -143,27 +152,23 @@ func TestFailuresBackOff(t *testing.T) {
 			time.Sleep(time.Second)
 			ch <- "a" // wakes do not cut a back-off short
 		}
+		if n := set(true); n < 10 {
+			t.Errorf("only %d runs in a minute", n)
+		}
+		time.Sleep(mostBackOff)
+		well := set(false)
+		ch <- "a"
 		synctest.Wait()
-		for i := 1; i < len(at); i++ {
+		time.Sleep(firstBackOff)
+		synctest.Wait()
+		end()
+		for i := 1; i < well-1; i++ { // the last of them was well
 			gap, low, high := at[i]-at[i-1], backOff(i-1, 0), backOff(i-1, 1)
 			if gap < low || gap > high {
 				t.Errorf("run %d came %v after the one before, want %v to %v", i, gap, low, high)
 			}
 		}
-		if len(at) < 10 {
-			t.Errorf("only %d runs in a minute", len(at))
-		}
-		heal = true
-		time.Sleep(mostBackOff)
-		synctest.Wait()
-		n := len(at)
-		heal = false
-		ch <- "a"
-		synctest.Wait()
-		time.Sleep(firstBackOff)
-		synctest.Wait()
-		want(t, "runs after it was well: one at once, and its first repetition", len(at)-n, 2)
-		end()
+		want(t, "runs after it was well: one at once, and its first repetition", len(at)-well, 2)
 	})
 }
 
