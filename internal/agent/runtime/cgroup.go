@@ -24,6 +24,9 @@ type cgroups struct {
 	trees map[string]string
 	// unified is the mount point of version 2, empty on version 1.
 	unified string
+	// hybrid is the mount point of the version 2 tree beside version 1's, empty
+	// if there is none. It limits nothing; runc makes groups there all the same.
+	hybrid string
 }
 
 // detectCgroups reads the mounts of the system whose root directory is given.
@@ -46,6 +49,8 @@ func detectCgroups(root string) (cgroups, error) {
 		switch {
 		case kind[0] == "cgroup2" && fields[4] == "/sys/fs/cgroup":
 			found.unified = at
+		case kind[0] == "cgroup2" && strings.HasPrefix(fields[4], "/sys/fs/cgroup/"):
+			found.hybrid = at
 		case kind[0] == "cgroup" && strings.HasPrefix(fields[4], "/sys/fs/cgroup/"):
 			for option := range strings.SplitSeq(kind[2], ",") {
 				if option != "rw" && option != "ro" && option != "xattr" && option != "clone_children" && !strings.HasPrefix(option, "release_agent") {
@@ -211,6 +216,8 @@ func (c cgroups) remove(ctx context.Context, group string) error {
 	trees := slices.Compact(slices.Sorted(maps.Values(c.trees)))
 	if c.unified != "" {
 		trees = []string{c.unified}
+	} else if c.hybrid != "" {
+		trees = append(trees, c.hybrid)
 	}
 	ctx, cancel := context.WithTimeout(ctx, cgroupPatience)
 	defer cancel()

@@ -97,6 +97,8 @@ type launch struct {
 	// image and chain are empty for an anchor, which has no layers.
 	image, chain          string
 	terminal, interactive bool
+	// again is whether it ran before and its layer is there.
+	again bool
 }
 
 // launch records the container, stacks its layers and has runc set it up.

@@ -298,6 +298,42 @@ func TestStop(t *testing.T) {
 	must(t, r.Delete(ctx, s.ID))
 }
 
+// A container that is restarted keeps its files and goes on with its output.
+func TestRestart(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "again")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	_, err = r.Start(ctx, s.ID)
+	must(t, err)
+	for range 2 {
+		exit, err := r.Wait(ctx, s.ID)
+		must(t, err)
+		if exit.Code != 0 {
+			t.Errorf("exit %+v", exit)
+		}
+		c, err := r.Restart(ctx, s.ID)
+		must(t, err)
+		if c.ID != s.ID {
+			t.Errorf("restarted %+v", c)
+		}
+	}
+	if got := finish(t, r, ctx, s); got.Stdout != "1\n2\n3\n" {
+		t.Errorf("got %q", got.Stdout)
+	}
+	s = spec(t, "wait")
+	_, err = r.Create(ctx, s)
+	must(t, err)
+	_, err = r.Start(ctx, s.ID)
+	must(t, err)
+	if _, err := r.Restart(ctx, s.ID); err == nil || !strings.Contains(err.Error(), "it is running") {
+		t.Errorf("restarted what runs: %v", err)
+	}
+	if _, err := r.Restart(ctx, "none"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("restarted what is not there: %v", err)
+	}
+}
+
 func TestTwentyAtOnce(t *testing.T) {
 	r, ctx := open(t)
 	var all sync.WaitGroup

@@ -203,9 +203,6 @@ func wipe(t *testing.T, r *Runtime) {
 	if err := r.DeleteAll(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := r.cgroups.remove(ctx, r.config.CgroupParent); err != nil {
-		t.Error(err)
-	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
@@ -215,6 +212,10 @@ func wipe(t *testing.T, r *Runtime) {
 		if bytes.Contains(line, []byte(r.config.RunDir+"/")) || bytes.Contains(line, []byte(r.config.Dir+"/")) {
 			t.Errorf("left behind: mount %s", line)
 		}
+	}
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*" + r.config.CgroupParent)
+	if len(groups) > 0 {
+		t.Errorf("left behind: control groups %v", groups)
 	}
 	sockets, _ := filepath.Glob(filepath.Join(r.config.RunDir, "s", "*"))
 	if len(sockets) > 0 {

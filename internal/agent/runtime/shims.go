@@ -242,6 +242,13 @@ func endShim(ctx context.Context, socket string) error {
 // shimDir is the place of a container's shim in its state directory.
 const shimDir = "shim"
 
+// removeShim makes room for another shim of a container whose last one ended.
+func (r *Runtime) removeShim(id ContainerID) error {
+	return errors.Join(
+		os.RemoveAll(filepath.Join(r.stateDir(id), shimDir)),
+		os.RemoveAll(filepath.Join(r.stateDir(id), savedExit)))
+}
+
 // sweepShims ends the shims that a killed gantry left without a container: the
 // spare ones, and those taken for a container that did not come to be. It must
 // run before containerd starts.

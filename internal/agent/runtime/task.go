@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/api/types"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"golang.org/x/sync/errgroup"
@@ -45,7 +46,7 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 		}
 	}
 	if l.chain != "" {
-		mounts, err := r.client.SnapshotService(snapshotter).Prepare(ctx, string(l.id), l.chain)
+		mounts, err := r.layers(ctx, l)
 		if err != nil {
 			return 0, fmt.Errorf("add a writable layer: %w", err)
 		}
@@ -64,6 +65,14 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 		return 0, errors.Join(plain(err), shim.end(context.WithoutCancel(ctx)))
 	}
 	return int(made.Pid), nil
+}
+
+// layers makes the container's writable layer, or finds it.
+func (r *Runtime) layers(ctx context.Context, l launch) ([]mount.Mount, error) {
+	if l.again {
+		return r.client.SnapshotService(snapshotter).Mounts(ctx, string(l.id))
+	}
+	return r.client.SnapshotService(snapshotter).Prepare(ctx, string(l.id), l.chain)
 }
 
 // makeLogs makes the output files, which the shim only opens.
@@ -105,10 +114,13 @@ func checkTerminalLog(l Log) error {
 	return nil
 }
 
+// stdinPipe is the name of the pipe in an interactive container's state directory.
+const stdinPipe = "stdin"
+
 // makeStdin makes the pipe whose writing end nobody closes: an interactive
 // container reads from it and waits, as with "docker run -i" detached.
 func (r *Runtime) makeStdin(id ContainerID) (string, error) {
-	path := filepath.Join(r.stateDir(id), "stdin")
+	path := filepath.Join(r.stateDir(id), stdinPipe)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
@@ -319,8 +331,8 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	return nil
 }
 
-// DeleteAll deletes every container and anchor, for gantry down. It goes on
-// when one cannot be deleted.
+// DeleteAll deletes every container and anchor, and every control group, for
+// gantry down. It goes on when one cannot be deleted.
 func (r *Runtime) DeleteAll(ctx context.Context) error {
 	entries, err := r.client.ContainerService().List(r.in(ctx))
 	if err != nil {
@@ -337,7 +349,7 @@ func (r *Runtime) DeleteAll(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(append(problems, group.Wait())...)
+	return errors.Join(append(problems, group.Wait(), r.cgroups.remove(ctx, r.config.CgroupParent))...)
 }
 
 // plain takes gRPC's wrapping, and what is the same in every message of the
