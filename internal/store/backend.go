@@ -31,6 +31,14 @@ type backend interface {
 	alone() bool
 	origin(context.Context) (Origin, error)
 	limits() limits
+	// space is the database's, as cheap as a pointer; limited is false where it has
+	// no quota that we know.
+	space() (s space, limited bool)
+	// shrink gives back unused space if there is much, and ends the state in which
+	// nothing can be written if there is room now. It is called only where space is limited.
+	shrink(context.Context) error
+	// lead is as [Store.Lead].
+	lead(ctx context.Context, name string, run func(context.Context) error) error
 	// broken gets what makes the backend useless, if that can happen.
 	broken() <-chan error
 	// compact forgets the history up to and including a revision.

@@ -174,13 +174,3 @@ func (r *ring) after(rev Revision) ([]Change, bool) {
 	i := sort.Search(len(r.changes), func(i int) bool { return r.changes[i].Revision > rev })
 	return r.changes[i:len(r.changes):len(r.changes)], true
 }
-
-// Compact forgets the history up to and including a revision, also for followers
-// that still need it; gantry itself calls it with what they have let go. What
-// Changes has at hand, and all rows, stay.
-func (s *Store) Compact(ctx context.Context, upTo Revision) error {
-	if err := s.backend.compact(ctx, upTo); err != nil {
-		return fmt.Errorf("compact the store to revision %d: %w", upTo, err)
-	}
-	return nil
-}

@@ -118,6 +118,7 @@ func (g *group) commit(s *Store) (done bool) {
 		var committed bool
 		var err error
 		rev, committed, err = g.write(s)
+		s.relieve(err)
 		if err != nil {
 			g.tell(outcome{err: fmt.Errorf("commit: %w", err)})
 			return true

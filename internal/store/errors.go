@@ -12,7 +12,7 @@ var (
 	ErrUnknown = errors.New("the store did not answer in time, the update may or may not have been made")
 
 	// ErrNoSpace: the store has reached its quota. Nothing was written. Reads go
-	// on, and so do updates that delete; see [Store.Reclaim].
+	// on, and so do updates that add no rows; see [Store.Reclaim].
 	ErrNoSpace = errors.New("the store is full: delete what is not needed, or start gantry with a higher store quota")
 
 	// ErrTooLarge: one update writes more than one transaction may.

@@ -212,14 +212,6 @@ func (b *etcd) barrier(ctx context.Context) (Revision, int64, error) {
 	return Revision(r.Kvs[0].ModRevision), r.Kvs[0].Version, nil
 }
 
-func (b *etcd) compact(ctx context.Context, rev Revision) error {
-	_, err := b.client.Compact(ctx, int64(rev))
-	if errors.Is(err, rpctypes.ErrCompacted) {
-		return nil
-	}
-	return err
-}
-
 // newID names this run of this server, so that it knows its own transactions.
 func newID() string {
 	host, _ := os.Hostname()

@@ -100,6 +100,9 @@ func (b bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 
 func (bridge) Sync() error { return nil }
 
+// mostField bounds a field in the log: etcd tells whole transactions when one is slow.
+const mostField = 200
+
 // args are zap's fields as slog wants them.
 func args(fields []zapcore.Field) []any {
 	enc := zapcore.NewMapObjectEncoder()
@@ -108,7 +111,11 @@ func args(fields []zapcore.Field) []any {
 	}
 	var all []any
 	for _, k := range slices.Sorted(maps.Keys(enc.Fields)) {
-		all = append(all, k, enc.Fields[k])
+		v := enc.Fields[k]
+		if long, ok := v.(string); ok && len(long) > mostField {
+			v = long[:mostField] + "…"
+		}
+		all = append(all, k, v)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type member struct {
 	// roomAt and roomErr are what room last found out, in Unix nanoseconds.
 	roomAt  atomic.Int64
 	roomErr atomic.Pointer[error]
+	quota   int64
 }
 
 const (
@@ -49,6 +51,9 @@ const (
 	// roomEvery is how often the disk is asked.
 	roomEvery = 100 * time.Millisecond
 
+	// memberName is what the embedded etcd calls itself.
+	memberName = "gantry"
+
 	// stopPatience is how long etcd may take to stop.
 	stopPatience = 10 * time.Second
 )
@@ -58,9 +63,9 @@ const (
 var ErrDiskFull = errors.New("the disk is almost full, so the store takes no updates: free some space")
 
 func startMember(ctx context.Context, c EtcdConfig) (*member, error) {
-	m := &member{dir: c.Dir, alone: c.Listen == "", fatal: make(chan error, 1)}
+	m := &member{dir: c.Dir, alone: c.Listen == "", fatal: make(chan error, 1), quota: cmp.Or(c.Quota, DefaultQuota)}
 	cfg := embed.NewConfig()
-	cfg.Name = "gantry"
+	cfg.Name = memberName
 	cfg.Dir = c.Dir
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ListenPeerUrls = nil // nobody to talk to
@@ -75,10 +80,7 @@ func startMember(ctx context.Context, c EtcdConfig) (*member, error) {
 	cfg.TickMs, cfg.ElectionMs = uint(aloneTick.Milliseconds()), uint(aloneElection.Milliseconds())
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = raftEntries, raftCatchUp
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = embeddedOps, embeddedBytes
-	cfg.QuotaBackendBytes = DefaultQuota
-	if c.Quota > 0 {
-		cfg.QuotaBackendBytes = c.Quota
-	}
+	cfg.QuotaBackendBytes = hardQuota(m.quota)
 	cfg.AutoCompactionRetention = "0" // the keeper's, for it knows the followers
 	cfg.CompactHashCheckTime = time.Hour
 	cfg.EnableGRPCGateway = false
@@ -174,10 +176,4 @@ func (m *member) room() error {
 		return *full
 	}
 	return nil
-}
-
-// sizes are the database's size on disk and how much of it is in use, in bytes.
-func (m *member) sizes() (size, inUse int64) {
-	b := m.etcd.Server.Backend()
-	return b.Size(), b.SizeInUse()
 }

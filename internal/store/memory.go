@@ -13,7 +13,7 @@ import (
 
 // Memory is a backend that forgets everything when the process ends: for tests,
 // and for the curious. The stores opened on one Memory are like the servers of one
-// gantry. It uses no clock and no network, so that it works under testing/synctest.
+// gantry. It uses no network, so that it works under testing/synctest.
 type Memory struct {
 	mu        sync.Mutex
 	rows      map[string]kept // by "<table>/<key>"
@@ -21,7 +21,8 @@ type Memory struct {
 	compacted Revision
 	revision  Revision
 	head      int64
-	grown     chan struct{} // closed and replaced with every commit
+	grown     chan struct{}            // closed and replaced with every commit
+	seats     map[string]chan struct{} // of leaders, by name
 }
 
 type kept struct {
@@ -31,7 +32,7 @@ type kept struct {
 
 // NewMemory is an empty one.
 func NewMemory() *Memory {
-	return &Memory{rows: map[string]kept{}, revision: 1, compacted: 1, grown: make(chan struct{})}
+	return &Memory{rows: map[string]kept{}, revision: 1, compacted: 1, grown: make(chan struct{}), seats: map[string]chan struct{}{}}
 }
 
 // Open opens a store with the given tables; with [Tables] where none are given.
@@ -143,6 +144,28 @@ func (m *Memory) alone() bool { return false }
 func (m *Memory) origin(context.Context) (Origin, error) { return Origin{Format: format}, nil }
 
 func (m *Memory) limits() limits { return newLimits(embeddedOps, embeddedBytes) }
+
+func (m *Memory) space() (space, bool) { return space{}, false }
+
+func (m *Memory) shrink(context.Context) error { return nil }
+
+// lead lets one in at a time for each name.
+func (m *Memory) lead(ctx context.Context, name string, run func(context.Context) error) error {
+	m.mu.Lock()
+	seat := m.seats[name]
+	if seat == nil {
+		seat = make(chan struct{}, 1)
+		m.seats[name] = seat
+	}
+	m.mu.Unlock()
+	select {
+	case seat <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-seat }()
+	return run(ctx)
+}
 
 func (m *Memory) broken() <-chan error { return nil }
 

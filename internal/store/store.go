@@ -52,6 +52,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 )
 
 // A Revision counts the store's changes. It rises with every committed
@@ -67,18 +68,27 @@ type Store struct {
 	log     *slog.Logger
 	id      string // of this run of this server
 
+	compacted atomicRevision // up to which history was
+	relieved  atomic.Int64   // when the keeper was last called, in Unix nanoseconds
+	tight     chan struct{}  // has the keeper come at once
+
 	ctx   context.Context // ends when the store is closed or has failed
 	fail  context.CancelCauseFunc
 	done  sync.WaitGroup // the goroutines below
 	close func() error
 }
 
+type atomicRevision struct{ v atomic.Int64 }
+
+func (a *atomicRevision) Load() Revision   { return Revision(a.v.Load()) }
+func (a *atomicRevision) Store(r Revision) { a.v.Store(int64(r)) }
+
 // queued is how many updates may wait for the committer before callers wait to
 // be queued: several transactions' worth.
 const queued = 1024
 
-// open loads the replica and starts the two goroutines that keep a store going:
-// the feeder (watch into replica) and the committer.
+// open loads the replica and starts the goroutines that keep a store going: the
+// feeder (watch into replica), the committer and the keeper.
 func open(ctx context.Context, b backend, tables []AnyTable, log *slog.Logger) (*Store, error) {
 	layout, err := newLayout(tables)
 	if err != nil {
@@ -95,6 +105,7 @@ func open(ctx context.Context, b backend, tables []AnyTable, log *slog.Logger) (
 		queue:   make(chan *update, queued),
 		log:     log,
 		id:      newID(),
+		tight:   make(chan struct{}, 1),
 		ctx:     life,
 		fail:    fail,
 	}
@@ -106,6 +117,7 @@ func open(ctx context.Context, b backend, tables []AnyTable, log *slog.Logger) (
 	})
 	s.done.Go(s.feed)
 	s.done.Go(s.commitLoop)
+	s.done.Go(s.keeper)
 	return s, nil
 }
 
@@ -158,6 +170,21 @@ func (s *Store) Newer(ctx context.Context, than Revision) (*Snapshot, error) {
 			return nil, context.Cause(s.ctx)
 		}
 	}
+}
+
+// Lead calls run while this server leads in name: on one server at a time, as far
+// as time can tell, with a context that ends when it no longer does. A leader that
+// is cut off notices later than the others do, so that what it writes has to hold by
+// the store's rules. Lead returns run's error, or ctx's when that has ended.
+func (s *Store) Lead(ctx context.Context, name string, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
+	err := s.backend.lead(ctx, name, run)
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	return err
 }
 
 // Origin says where the data comes from, and whether it was ever restored.

@@ -56,6 +56,10 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error)
 		}
 		tx, err = run(base, max, f)
 	}
+	if err := s.admit(tx); err != nil {
+		s.relieve(err)
+		return 0, err
+	}
 	u := &update{
 		tx:     tx,
 		again:  make(chan state),
