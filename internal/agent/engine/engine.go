@@ -116,7 +116,7 @@ func (e *Engine) load() error {
 func (e *Engine) add(w *worker) {
 	e.workers[w.def.ARN] = w
 	if w.task.Desired != gantry.Stopped && !w.task.Admitted {
-		e.ledger.await(w.def.ARN, candidate{needs: w.needs, order: w.task.Order, wake: w.mail.wakeUp})
+		e.ledger.await(candidate{arn: w.def.ARN, needs: w.needs, order: w.task.Order, wake: w.mail.wakeUp})
 	}
 	e.order = max(e.order, w.task.Order)
 	for i := range w.task.Containers {

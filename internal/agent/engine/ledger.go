@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -66,93 +66,151 @@ func reserved(c *ContainerDefinition) int64 {
 type ledger struct {
 	capacity Capacity
 
-	mu      sync.Mutex
-	taken   map[string]needs     // guarded by mu; by task ARN
-	waiting map[string]candidate // guarded by mu; by task ARN
+	mu    sync.Mutex
+	taken map[string]needs // guarded by mu; by task ARN
+	sum   sum              // guarded by mu; of taken
+	// waiting is in the order of arrival; guarded by mu. The first of it that fits has been woken.
+	waiting []candidate
+}
+
+// A sum is what several tasks take together, kept so that looking whether one more fits does not depend on how many
+// there are. Ports and GPUs are counted: two tasks may hold one after a restart.
+type sum struct {
+	cpu, memory int64
+	ports       map[hostPort]int
+	gpus        map[string]int
+}
+
+// add counts a task in, or out where times is -1.
+func (s *sum) add(n needs, times int) {
+	s.cpu += int64(times) * n.cpu
+	s.memory += int64(times) * n.memory
+	for p := range n.ports {
+		s.ports[p] += times
+	}
+	for g := range n.gpus {
+		s.gpus[g] += times
+	}
 }
 
 // A candidate is a task that has not started.
 type candidate struct {
+	arn   string
 	needs needs
 	order int64
 	wake  func() // called, without the lock, when it should ask again
 }
 
 func newLedger(capacity Capacity) *ledger {
-	return &ledger{capacity: capacity, taken: map[string]needs{}, waiting: map[string]candidate{}}
+	return &ledger{
+		capacity: capacity, taken: map[string]needs{},
+		sum: sum{ports: map[hostPort]int{}, gpus: map[string]int{}},
+	}
 }
 
-// await lets a task wait for its turn.
-func (l *ledger) await(arn string, c candidate) {
+// await lets a task wait for its turn. It asks by take once by itself; after that it is woken.
+func (l *ledger) await(c candidate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting[arn] = c
+	l.leave(c.arn)
+	at, _ := slices.BinarySearchFunc(l.waiting, c.order, func(w candidate, order int64) int { return cmp.Compare(w.order, order) })
+	l.waiting = slices.Insert(l.waiting, at, c)
 }
 
-// take takes what a waiting task needs if that is free and nobody is before it; else the task is woken later.
+// take takes what a waiting task needs if that is free and nobody is before it; else the task is woken later. Taking
+// twice takes once.
 func (l *ledger) take(arn string) bool {
 	l.mu.Lock()
-	me, ok := l.waiting[arn]
-	if !ok || !l.fits(me.needs) || l.isBefore(me) {
+	if _, mine := l.taken[arn]; mine {
+		l.mu.Unlock()
+		return true
+	}
+	first := l.first()
+	if first == nil || first.arn != arn {
 		l.mu.Unlock()
 		return false
 	}
-	delete(l.waiting, arn)
-	l.taken[arn] = me.needs
-	l.wakeAll()
+	n := first.needs
+	l.leave(arn)
+	l.put(arn, n)
+	l.wakeFirst()
 	return true
 }
 
-// isBefore reports whether a task that arrived earlier could start now; the caller holds mu.
-func (l *ledger) isBefore(me candidate) bool {
-	for _, other := range l.waiting {
-		if other.order < me.order && l.fits(other.needs) {
-			return true
+// first is the one whose turn it is: the first of those that wait and fit. The caller holds mu.
+func (l *ledger) first() *candidate {
+	for i := range l.waiting {
+		if l.fits(l.waiting[i].needs) {
+			return &l.waiting[i]
 		}
 	}
-	return false
+	return nil
 }
 
 // hold takes what a task needs whether or not it fits: it runs already.
 func (l *ledger) hold(arn string, n needs) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.taken[arn] = n
+	l.put(arn, n)
 }
 
 // give gives back what a task took, and ends its waiting.
 func (l *ledger) give(arn string) {
 	l.mu.Lock()
-	delete(l.taken, arn)
-	delete(l.waiting, arn)
-	l.wakeAll()
+	l.remove(arn)
+	l.leave(arn)
+	l.wakeFirst()
 }
 
-// wakeAll releases mu and lets everybody who waits ask again.
-func (l *ledger) wakeAll() {
-	woken := slices.Collect(maps.Values(l.waiting))
+// put counts a task in; the caller holds mu.
+func (l *ledger) put(arn string, n needs) {
+	l.remove(arn)
+	l.taken[arn] = n
+	l.sum.add(n, 1)
+}
+
+// remove counts a task out, if it is in; the caller holds mu.
+func (l *ledger) remove(arn string) {
+	if n, ok := l.taken[arn]; ok {
+		delete(l.taken, arn)
+		l.sum.add(n, -1)
+	}
+}
+
+// leave ends a task's waiting, if it waits; the caller holds mu.
+func (l *ledger) leave(arn string) {
+	if at := slices.IndexFunc(l.waiting, func(c candidate) bool { return c.arn == arn }); at >= 0 {
+		l.waiting = slices.Delete(l.waiting, at, at+1)
+	}
+}
+
+// wakeFirst releases mu and lets the one whose turn it is ask again. Those behind it are woken when it has taken what
+// it needs, one after the other: so a burst of tasks costs a wake-up each.
+func (l *ledger) wakeFirst() {
+	first := l.first()
+	var wake func()
+	if first != nil {
+		wake = first.wake
+	}
 	l.mu.Unlock()
-	for _, c := range woken {
-		c.wake()
+	if wake != nil {
+		wake()
 	}
 }
 
+// fits reports whether what a task needs is free; the caller holds mu.
 func (l *ledger) fits(n needs) bool {
-	cpu, memory := n.cpu, n.memory
-	for _, other := range l.taken {
-		cpu += other.cpu
-		memory += other.memory
-		for p := range n.ports {
-			if other.ports[p] {
-				return false
-			}
-		}
-		for g := range n.gpus {
-			if other.gpus[g] {
-				return false
-			}
+	for p := range n.ports {
+		if l.sum.ports[p] > 0 {
+			return false
 		}
 	}
+	for g := range n.gpus {
+		if l.sum.gpus[g] > 0 {
+			return false
+		}
+	}
+	cpu, memory := l.sum.cpu+n.cpu, l.sum.memory+n.memory
 	return (l.capacity.CPU == 0 || cpu <= l.capacity.CPU) && (l.capacity.Memory == 0 || memory <= l.capacity.Memory)
 }
 
