@@ -103,7 +103,7 @@ type Volume struct {
 
 // Network connects containers.
 type Network interface {
-	// Attach may find that it has been done before. Its error reads as an ECS reason.
+	// Attach may find that it has been done before, and then answers the same again. Its error reads as an ECS reason.
 	Attach(ctx context.Context, request AttachRequest) (Attached, error)
 	// Detach gives back a container's network; one that has none is no error.
 	Detach(ctx context.Context, containerID string) error

@@ -93,7 +93,7 @@ func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
 	}
 }
 
-// takeUpRunning notes that a container was started, if that was not known.
+// takeUpRunning notes that a container was started, if that was not known, and whether it has still to be signalled.
 func takeUpRunning(now time.Time, c *Container, f Found) {
 	if c.Phase != Up {
 		c.StartedAt = f.StartedAt
@@ -102,6 +102,9 @@ func takeUpRunning(now time.Time, c *Container, f Found) {
 		}
 	}
 	c.Phase = Up
+	if !c.Signalled {
+		c.StopSentAt = time.Time{} // the agent was killed before it sent the signal, or knew that it had
+	}
 }
 
 // sameExit reports whether an exit is the one before a restart that was not done yet.
@@ -124,6 +127,7 @@ func (w *worker) resume(ctx context.Context) {
 		if err := w.e.parts.Logs.Attach(ctx, w.output(def, c)); err != nil {
 			w.e.log.Warn("a container's output is not shipped", "task", w.def.ARN, "container", c.Name, "err", err)
 		}
+		w.resumeNetwork(ctx, def, c)
 		if c.Phase != Up {
 			continue
 		}
@@ -132,4 +136,17 @@ func (w *worker) resume(ctx context.Context) {
 		}
 		w.await(ctx, c)
 	}
+}
+
+// resumeNetwork asks for the network of a container whose agent was killed before it could note what it had got.
+func (w *worker) resumeNetwork(ctx context.Context, def *ContainerDefinition, c *Container) {
+	if c.Network.Namespace != "" || c.Network.IP.IsValid() || len(c.Network.Bindings) > 0 {
+		return
+	}
+	network, err := w.e.parts.Network.Attach(ctx, AttachRequest{ContainerID: c.RuntimeID, Mode: networkMode(def), Ports: portsOf(def)})
+	if err != nil {
+		w.e.log.Warn("the network of a running container is not known", "task", w.def.ARN, "container", c.Name, "err", err)
+		return
+	}
+	c.Network = network
 }

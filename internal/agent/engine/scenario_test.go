@@ -59,6 +59,17 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// scratch is a folder in memory where there is one: every journal syncs many times.
+func scratch(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "engine")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // A scenario is one story.
 type scenario struct {
 	tasks    []acsapi.Task
@@ -325,7 +336,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB, s *scenario) *world {
-	w := &world{t: t, s: s, dir: t.TempDir(), machine: enginetest.New(s.programs), plane: &listener{}}
+	w := &world{t: t, s: s, dir: scratch(t), machine: enginetest.New(s.programs), plane: &listener{}}
 	w.machine.SetFree(s.free)
 	w.start()
 	return w

@@ -205,7 +205,7 @@ func (w *worker) signal(container, id string) func(context.Context) {
 		if err != nil && ctx.Err() == nil {
 			w.e.log.Warn("a container could not be signalled", "task", w.def.ARN, "container", container, "err", err)
 		}
-		w.note(ctx, container, func(c *Container) { c.Busy = "" })
+		w.note(ctx, container, func(c *Container) { c.Busy, c.Signalled = "", true })
 	}
 }
 

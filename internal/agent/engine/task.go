@@ -67,7 +67,8 @@ type Container struct {
 	Reason      string    `json:"reason,omitzero"`
 	Health      Health    `json:"health,omitzero"`
 	Restarts    int       `json:"restarts,omitzero"`
-	StopSentAt  time.Time `json:"stopSentAt,omitzero"` // when it was asked to end
+	StopSentAt  time.Time `json:"stopSentAt,omitzero"` // when it was to be asked to end
+	Signalled   bool      `json:"signalled,omitzero"`  // and it was
 	KillSentAt  time.Time `json:"killSentAt,omitzero"` // when it was last made to end
 
 	// Busy is the step under way, Probing a health probe beside it. They die with the process.

@@ -37,16 +37,16 @@ type Program struct {
 // A Machine pretends to be one. Its zero value is not usable; see New.
 type Machine struct {
 	mu         sync.Mutex
-	programs   map[string]Program       // guarded by mu; by image
-	containers map[string]*container    // guarded by mu; by id
-	networks   map[string]bool          // guarded by mu; attached container ids
-	ports      map[string]string        // guarded by mu; "tcp/80" → container id
-	nextPort   int32                    // guarded by mu
-	sandboxes  map[gantry.TaskID]bool   // guarded by mu
-	volumes    map[string]gantry.TaskID // guarded by mu
-	log        []Event                  // guarded by mu
-	free       uint64                   // guarded by mu
-	nextIP     netip.Addr               // guarded by mu
+	programs   map[string]Program         // guarded by mu; by image
+	containers map[string]*container      // guarded by mu; by id
+	networks   map[string]engine.Attached // guarded by mu; by container id
+	ports      map[string]string          // guarded by mu; "tcp/80" → container id
+	nextPort   int32                      // guarded by mu
+	sandboxes  map[gantry.TaskID]bool     // guarded by mu
+	volumes    map[string]gantry.TaskID   // guarded by mu
+	log        []Event                    // guarded by mu
+	free       uint64                     // guarded by mu
+	nextIP     netip.Addr                 // guarded by mu
 }
 
 type container struct {
@@ -63,7 +63,7 @@ type container struct {
 // New makes a machine with much room. The programs are by image; other images do not exist.
 func New(programs map[string]Program) *Machine {
 	return &Machine{
-		programs: programs, containers: map[string]*container{}, networks: map[string]bool{}, ports: map[string]string{},
+		programs: programs, containers: map[string]*container{}, networks: map[string]engine.Attached{}, ports: map[string]string{},
 		sandboxes: map[gantry.TaskID]bool{}, volumes: map[string]gantry.TaskID{}, nextPort: 32768, free: 1 << 40,
 		nextIP: netip.MustParseAddr("172.17.0.2"),
 	}

@@ -67,6 +67,9 @@ type network struct{ m *Machine }
 func (n network) Attach(_ context.Context, r engine.AttachRequest) (engine.Attached, error) {
 	n.m.mu.Lock()
 	defer n.m.mu.Unlock()
+	if a, ok := n.m.networks[r.ContainerID]; ok {
+		return a, nil
+	}
 	a := engine.Attached{Namespace: "/run/netns/" + r.ContainerID, IP: n.m.nextIP}
 	n.m.nextIP = n.m.nextIP.Next()
 	if r.Mode == "host" {
@@ -88,7 +91,7 @@ func (n network) Attach(_ context.Context, r engine.AttachRequest) (engine.Attac
 			Protocol: ecsapi.TransportProtocol(p.Protocol),
 		})
 	}
-	n.m.networks[r.ContainerID] = true
+	n.m.networks[r.ContainerID] = a
 	return a, nil
 }
 
