@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	maxAttributes     = 10 // in one call
 	maxOwnAttributes  = 10 // custom ones of one container instance
 	maxAttributeName  = 128
 	maxAttributeValue = 128
@@ -61,9 +60,6 @@ func (s *Service) deleteAttributes(ctx context.Context, in *ecsapi.DeleteAttribu
 }
 
 func checkAttributes(attributes []ecsapi.Attribute) error {
-	if n := len(attributes); n < 1 || n > maxAttributes {
-		return invalid("attributes has %d items; between 1 and %d are allowed.", n, maxAttributes)
-	}
 	for _, a := range attributes {
 		name := wire.Value(a.Name)
 		if !attributeName.MatchString(name) {

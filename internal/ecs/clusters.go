@@ -137,9 +137,6 @@ func (s *Service) describeClusters(ctx context.Context, in *ecsapi.DescribeClust
 	if len(refs) == 0 {
 		refs = []string{string(gantry.DefaultCluster)}
 	}
-	if len(refs) > maxPage {
-		return nil, invalid("Clusters cannot have more than %d elements.", maxPage)
-	}
 	snap, err := s.fresh(ctx)
 	if err != nil {
 		return nil, err

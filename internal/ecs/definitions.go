@@ -13,9 +13,6 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// maxDelete is how many revisions one DeleteTaskDefinitions takes.
-const maxDelete = 10
-
 func (s *Service) registerTaskDefinition(ctx context.Context, in *ecsapi.RegisterTaskDefinitionInput) (*ecsapi.RegisterTaskDefinitionOutput, error) {
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
@@ -125,9 +122,6 @@ func withStatus(d *gantry.Definition, status gantry.ResourceStatus, shown ecsapi
 // deleteTaskDefinitions marks revisions for deletion. They stay describable until
 // no task uses them any more; the lifecycle engine removes them then.
 func (s *Service) deleteTaskDefinitions(ctx context.Context, in *ecsapi.DeleteTaskDefinitionsInput) (*ecsapi.DeleteTaskDefinitionsOutput, error) {
-	if n := len(in.TaskDefinitions); n < 1 || n > maxDelete {
-		return nil, invalid("taskDefinitions has %d items; between 1 and %d are allowed.", n, maxDelete)
-	}
 	var out *ecsapi.DeleteTaskDefinitionsOutput
 	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
 		out = &ecsapi.DeleteTaskDefinitionsOutput{TaskDefinitions: []ecsapi.TaskDefinition{}, Failures: []ecsapi.Failure{}}

@@ -8,7 +8,9 @@
 //
 // A batch describe answers what it does not know as a failure with reason
 // MISSING; everything else that is refused is an AWS exception. What gantry
-// cannot honour yet is refused with a sentence, never accepted and left out.
+// cannot honour yet is refused with a sentence, never accepted and left out. What
+// a request's form can tell (required members, enumerations, lengths, counts) was
+// checked by package ecsapi before an operation is called.
 //
 // The package starts no goroutine, and it never speaks to an agent.
 package ecs

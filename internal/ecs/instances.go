@@ -12,9 +12,6 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// maxStateChanges is how many instances one UpdateContainerInstancesState takes.
-const maxStateChanges = 10
-
 // findInstance finds a container instance that was not deregistered.
 func (s *Service) findInstance(r store.Reader, cluster gantry.ClusterName, ref string) (*gantry.Instance, error) {
 	id, err := s.instanceID(cluster, ref)
@@ -67,12 +64,6 @@ func hasLivingTasks(r store.Reader, i *gantry.Instance) bool {
 }
 
 func (s *Service) describeContainerInstances(ctx context.Context, in *ecsapi.DescribeContainerInstancesInput) (*ecsapi.DescribeContainerInstancesOutput, error) {
-	if len(in.ContainerInstances) == 0 {
-		return nil, invalid("Container instances cannot be empty.")
-	}
-	if len(in.ContainerInstances) > maxPage {
-		return nil, invalid("Container instances cannot have more than %d elements.", maxPage)
-	}
 	snap, err := s.fresh(ctx)
 	if err != nil {
 		return nil, err
@@ -165,9 +156,6 @@ func matches(snap *store.Snapshot, q *query.Query, i *gantry.Instance) bool {
 // draining means for the tasks of services is the service scheduler's to do;
 // standalone tasks are untouched.
 func (s *Service) updateContainerInstancesState(ctx context.Context, in *ecsapi.UpdateContainerInstancesStateInput) (*ecsapi.UpdateContainerInstancesStateOutput, error) {
-	if n := len(in.ContainerInstances); n < 1 || n > maxStateChanges {
-		return nil, invalid("Container instances should have between 1 and %d elements.", maxStateChanges)
-	}
 	if !slices.Contains(movable, in.Status) {
 		return nil, invalid("Container instance status should be one of [ACTIVE,DRAINING]")
 	}

@@ -35,10 +35,7 @@ func newPage(operation string, token *string, maxResults *int32, limit int, filt
 	}
 	p := page{list: operation + string(f), limit: limit}
 	if maxResults != nil {
-		if *maxResults < 1 || int(*maxResults) > limit {
-			return page{}, invalid("maxResults should be between 1 and %d", limit)
-		}
-		p.limit = int(*maxResults)
+		p.limit = min(int(*maxResults), limit)
 	}
 	if text := wire.Value(token); text != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(text)

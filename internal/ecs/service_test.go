@@ -62,6 +62,11 @@ func do[In, Out any](w *world, op func(context.Context, *In) (*Out, error), in *
 	return op(w.ctx, in)
 }
 
+// call is do for later, of which only the error matters.
+func call[In, Out any](w *world, op func(context.Context, *In) (*Out, error), in *In) func() error {
+	return func() error { _, err := do(w, op, in); return err }
+}
+
 // must calls an operation that has to succeed.
 func must[In, Out any](w *world, op func(context.Context, *In) (*Out, error), in *In) *Out {
 	w.t.Helper()
@@ -72,8 +77,8 @@ func must[In, Out any](w *world, op func(context.Context, *In) (*Out, error), in
 	return out
 }
 
-// refused calls an operation that has to be refused with the given text, which
-// starts with the exception's name.
+// wantRefusal wants the exception with the given text, which starts with its name
+// and, ending in "…", is only a beginning.
 func (w *world) wantRefusal(err error, want string) {
 	w.t.Helper()
 	if err == nil {

@@ -4,34 +4,23 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
-// AWS's limits on tags.
-const (
-	maxTags     = 50
-	maxTagKey   = 128
-	maxTagValue = 256
-)
+// maxTags is how many tags a resource can have, those of ECS itself not counted.
+const maxTags = 50
 
 var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
-// checkTags checks the tags of one request against each other and the limits.
+// checkTags checks the tags of one request for what the generated checks leave out.
 func checkTags(tags []ecsapi.Tag) error {
-	if len(tags) > maxTags {
-		return invalid("The request has %d tags; at most %d are allowed.", len(tags), maxTags)
-	}
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {
 		key, value := wire.Value(t.Key), wire.Value(t.Value)
-		if n := utf8.RuneCountInString(key); n < 1 || n > maxTagKey {
-			return invalid("A tag key has %d characters; between 1 and %d are allowed.", n, maxTagKey)
-		}
-		if n := utf8.RuneCountInString(value); n > maxTagValue {
-			return invalid("The value of tag %s has %d characters; at most %d are allowed.", key, n, maxTagValue)
+		if key == "" {
+			return invalid("A tag has no key.")
 		}
 		if !tagPattern.MatchString(key) || !tagPattern.MatchString(value) {
 			return invalid("Tag %s has invalid characters. Letters, numbers, spaces and _ . : / = + - @ are allowed.", wire.Shorten(key))

@@ -32,12 +32,6 @@ func livingTasks(r store.Reader, cluster gantry.ClusterName) iter.Seq[*gantry.Ta
 }
 
 func (s *Service) describeTasks(ctx context.Context, in *ecsapi.DescribeTasksInput) (*ecsapi.DescribeTasksOutput, error) {
-	if len(in.Tasks) == 0 {
-		return nil, invalid("Tasks cannot be empty.")
-	}
-	if len(in.Tasks) > maxPage {
-		return nil, invalid("Tasks cannot have more than %d elements.", maxPage)
-	}
 	snap, err := s.fresh(ctx)
 	if err != nil {
 		return nil, err

@@ -17,9 +17,6 @@ import (
 )
 
 const (
-	maxStartedBy      = 128  // characters, of RunTask
-	maxStartTaskBy    = 36   // characters, of StartTask
-	maxGroup          = 255  // characters
 	maxOverrides      = 8192 // characters of JSON
 	managedTagCluster = "aws:ecs:clusterName"
 )
@@ -157,8 +154,6 @@ func taskGroup(given *string, family gantry.Family) (gantry.Group, error) {
 	switch {
 	case group == "":
 		return gantry.FamilyGroup(family), nil
-	case len(group) > maxGroup:
-		return "", invalid("group has %d characters; at most %d are allowed.", len(group), maxGroup)
 	case group.Service() != "" || strings.HasPrefix(string(group), "service:"):
 		return "", invalid("Group name with prefix 'service:' is reserved for the tasks of services.")
 	}

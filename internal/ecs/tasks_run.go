@@ -12,9 +12,6 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// maxRun is how many tasks one RunTask starts.
-const maxRun = 10
-
 func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi.RunTaskOutput, error) {
 	if err := checkRun(in); err != nil {
 		return nil, err
@@ -58,9 +55,6 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 }
 
 func checkRun(in *ecsapi.RunTaskInput) error {
-	if in.Count != nil && (*in.Count < 1 || *in.Count > maxRun) {
-		return invalid("count should be between 1 and %d", maxRun)
-	}
 	if in.LaunchType != "" && in.CapacityProviderStrategy != nil {
 		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
 	}
@@ -72,19 +66,16 @@ func checkRun(in *ecsapi.RunTaskInput) error {
 	case in.PlatformVersion != nil:
 		return notYet("A platformVersion belongs to the launchType FARGATE, which gantry does not offer yet.")
 	}
-	return checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations, in.StartedBy, maxStartedBy)
+	return checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations)
 }
 
 // checkLaunch checks what RunTask and StartTask have in common.
-func checkLaunch(network *ecsapi.NetworkConfiguration, volumes []ecsapi.TaskVolumeConfiguration, startedBy *string, most int) error {
+func checkLaunch(network *ecsapi.NetworkConfiguration, volumes []ecsapi.TaskVolumeConfiguration) error {
 	if network != nil {
 		return notYet("A networkConfiguration belongs to the network mode awsvpc, which gantry does not offer yet.")
 	}
 	if len(volumes) > 0 {
 		return notYet("volumeConfigurations are not offered by gantry yet.")
-	}
-	if n := len(wire.Value(startedBy)); n > most {
-		return invalid("startedBy has %d characters; at most %d are allowed.", n, most)
 	}
 	return nil
 }

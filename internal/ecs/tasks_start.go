@@ -8,17 +8,11 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// maxStart is how many container instances one StartTask names.
-const maxStart = 10
-
 // startTask starts one task on each container instance that the caller names. It
 // goes past the scheduler: constraints and strategies do not count, room and the
 // definition's requiresAttributes do.
 func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ecsapi.StartTaskOutput, error) {
-	if n := len(in.ContainerInstances); n < 1 || n > maxStart {
-		return nil, invalid("containerInstances has %d items; between 1 and %d are allowed.", n, maxStart)
-	}
-	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations, in.StartedBy, maxStartTaskBy); err != nil {
+	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations); err != nil {
 		return nil, err
 	}
 	c, err := s.cluster(s.store.View(), in.Cluster)
