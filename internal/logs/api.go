@@ -88,7 +88,7 @@ func (a *api) groupARN(name string) string {
 func (a *api) streamARN(group, name string) string { return a.groupARN(group) + ":log-stream:" + name }
 
 var (
-	groupName  = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
+	groupName  = regexp.MustCompile(`^[\.\-_/#A-Za-z0-9]+$`)
 	streamName = regexp.MustCompile(`^[^:*]+$`)
 )
 

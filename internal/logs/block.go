@@ -26,20 +26,22 @@ func (e *Event) before(f *Event) bool {
 	return e.Seq < f.Seq
 }
 
-// A block is what one PutLogEvents made durable. On disk it is a header of
-// headerSize bytes and a body:
+// A block is what one PutLogEvents made durable, or several that were packed. On
+// disk it is a header of headerSize bytes and a body:
 //
 //	offset size
-//	     0    4  magic "gLB1"
+//	     0    4  magic: "gLB1" for one batch, "gLB2" for a packed block
 //	     4    4  length of the body as stored
 //	     8    4  CRC-32C of header bytes 12 to 52 and the body as stored
 //	    12    4  length of the body uncompressed; equal to the stored length if it is not compressed
 //	    16    4  number of events
 //	    20    8  first timestamp        28 8  last timestamp
-//	    36    8  time of ingestion      44 8  number of the first event
+//	    36    8  time of ingestion, the newest one      44 8  lowest number of an event
 //
-// and the body, per event: timestamp less the first as varint, length of the
-// message as uvarint, the message. Events of a block are ordered by timestamp.
+// and the body, per event: timestamp less the first as varint, in a packed block
+// also the number less the lowest and the time of ingestion less the newest as
+// varints, the length of the message as uvarint, the message. Events are ordered by
+// timestamp, then number; the numbers of a block have no gap.
 type block struct {
 	offset      int64 // of the header in its segment
 	stored, raw uint32
@@ -47,13 +49,16 @@ type block struct {
 	first, last int64
 	ingested    int64
 	seq         uint64
+	packed      bool
 }
 
 const (
 	headerSize = 52
-	magic      = "gLB1"
+	magicBatch = "gLB1"
+	magicPack  = "gLB2"
 	// maxBlock bounds what a damaged header can make us allocate: a batch of
-	// PutLogEvents is at most 1 MiB, with at most 20 bytes more per event.
+	// PutLogEvents is at most 1 MiB, with at most 20 bytes more per event, and a
+	// packed block is at most packedSize and one batch.
 	maxBlock = 2 << 20
 	// compressFrom is the body size from which compressing pays.
 	compressFrom = 256
@@ -81,20 +86,41 @@ func newCodec() (*codec, error) {
 	return &codec{enc: enc, dec: dec}, nil
 }
 
-// encode appends the block of these events, which are sorted and not empty, to dst.
+// encode appends the block of one batch, which is sorted and not empty, to dst.
 func (c *codec) encode(dst []byte, events []Event) ([]byte, block) {
-	first := events[0]
+	return c.write(dst, magicBatch, events, blockOf(events))
+}
+
+// pack appends a packed block of events of several batches, sorted and not empty, to dst.
+func (c *codec) pack(dst []byte, events []Event) ([]byte, block) {
+	return c.write(dst, magicPack, events, blockOf(events))
+}
+
+// blockOf is what the header says of these events.
+func blockOf(events []Event) block {
+	b := block{
+		count: uint32(len(events)), first: events[0].Timestamp, last: events[len(events)-1].Timestamp,
+		ingested: events[0].Ingested, seq: events[0].Seq,
+	}
+	for i := range events {
+		b.ingested, b.seq = max(b.ingested, events[i].Ingested), min(b.seq, events[i].Seq)
+	}
+	return b
+}
+
+func (c *codec) write(dst []byte, magic string, events []Event, b block) ([]byte, block) {
 	body := make([]byte, 0, 64*len(events))
 	for i := range events {
-		body = binary.AppendVarint(body, events[i].Timestamp-first.Timestamp)
-		body = binary.AppendUvarint(body, uint64(len(events[i].Message)))
-		body = append(body, events[i].Message...)
+		e := &events[i]
+		body = binary.AppendVarint(body, e.Timestamp-b.first)
+		if magic == magicPack {
+			body = binary.AppendVarint(body, int64(e.Seq-b.seq))
+			body = binary.AppendVarint(body, e.Ingested-b.ingested)
+		}
+		body = binary.AppendUvarint(body, uint64(len(e.Message)))
+		body = append(body, e.Message...)
 	}
-	b := block{
-		raw: uint32(len(body)), count: uint32(len(events)),
-		first: first.Timestamp, last: events[len(events)-1].Timestamp,
-		ingested: first.Ingested, seq: first.Seq,
-	}
+	b.raw = uint32(len(body))
 	if len(body) >= compressFrom {
 		if small := c.enc.EncodeAll(body, nil); len(small) < len(body) {
 			body = small
@@ -135,7 +161,8 @@ func readHeader(r io.ReaderAt, offset int64) (b block, sum uint32, err error) {
 		first: int64(binary.LittleEndian.Uint64(h[20:])), last: int64(binary.LittleEndian.Uint64(h[28:])),
 		ingested: int64(binary.LittleEndian.Uint64(h[36:])), seq: binary.LittleEndian.Uint64(h[44:]),
 	}
-	if string(h[:4]) != magic || b.stored > maxBlock || b.raw > maxBlock || b.count == 0 || b.count > b.raw {
+	b.packed = string(h[:4]) == magicPack
+	if !b.packed && string(h[:4]) != magicBatch || b.stored > maxBlock || b.raw > maxBlock || b.count == 0 || b.count > b.raw {
 		return b, 0, errTorn
 	}
 	return b, binary.LittleEndian.Uint32(h[8:]), nil
@@ -153,9 +180,9 @@ func readBody(r io.ReaderAt, b block, sum uint32) ([]byte, error) {
 	return buf[headerSize:], nil
 }
 
-// decode reads the block's events back.
-func (c *codec) decode(r io.ReaderAt, b block) ([]Event, error) {
-	_, sum, err := readHeader(r, b.offset)
+// decode reads back the events of the block at an offset.
+func (c *codec) decode(r io.ReaderAt, offset int64) ([]Event, error) {
+	b, sum, err := readHeader(r, offset)
 	if err != nil {
 		return nil, err
 	}
@@ -168,23 +195,42 @@ func (c *codec) decode(r io.ReaderAt, b block) ([]Event, error) {
 			return nil, fmt.Errorf("%w: %w", errTorn, err)
 		}
 	}
+	return parse(body, b)
+}
+
+// parse reads the events of an uncompressed body.
+func parse(body []byte, b block) ([]Event, error) {
 	text := string(body) // one copy; every message is a part of it
-	events := make([]Event, 0, b.count)
-	for len(body) > 0 {
-		delta, n := binary.Varint(body)
+	at := 0
+	varint := func() int64 {
+		v, n := binary.Varint(body[at:])
 		if n <= 0 {
+			at = len(body) + 1
+			return 0
+		}
+		at += n
+		return v
+	}
+	events := make([]Event, 0, b.count)
+	for at < len(body) {
+		e := Event{Timestamp: b.first + varint(), Ingested: b.ingested, Seq: b.seq + uint64(len(events))}
+		if b.packed && at <= len(body) {
+			e.Seq = b.seq + uint64(varint())
+		}
+		if b.packed && at <= len(body) {
+			e.Ingested = b.ingested + varint()
+		}
+		if at > len(body) {
 			return nil, errTorn
 		}
-		size, m := binary.Uvarint(body[n:])
-		if m <= 0 || size > uint64(len(body)-n-m) {
+		size, n := binary.Uvarint(body[at:])
+		if n <= 0 || size > uint64(len(body)-at-n) {
 			return nil, errTorn
 		}
-		at := len(text) - len(body) + n + m
-		events = append(events, Event{
-			Timestamp: b.first + delta, Ingested: b.ingested,
-			Seq: b.seq + uint64(len(events)), Message: text[at : at+int(size)],
-		})
-		body = body[n+m+int(size):]
+		at += n
+		e.Message = text[at : at+int(size)]
+		at += int(size)
+		events = append(events, e)
 	}
 	if len(events) != int(b.count) {
 		return nil, errTorn

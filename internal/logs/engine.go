@@ -34,15 +34,16 @@ var (
 const (
 	// keepFree is how much of the disk the logs leave to others, in bytes.
 	keepFree = 64 << 20
-	// expireEvery is how often retention is looked at.
-	expireEvery = time.Hour
+	// expireEvery is how often retention is looked at, in rounds of Run: once an hour.
+	expireEvery = int(time.Hour / keepPacked)
 )
 
 // An Engine holds the log groups of one data directory. It is safe for concurrent use.
 type Engine struct {
-	dir   string
-	codec *codec
-	log   *slog.Logger
+	dir    string
+	codec  *codec
+	limits limits
+	log    *slog.Logger
 
 	mu     sync.RWMutex // guards groups and each group's streams map and meta; not held over writes of events
 	groups map[string]*group
@@ -74,11 +75,15 @@ func (m *groupMeta) oldest(now time.Time) int64 {
 
 // Open reads what is in dir, making it if need be.
 func Open(dir string, log *slog.Logger) (*Engine, error) {
+	return openWithin(dir, log, standardLimits)
+}
+
+func openWithin(dir string, log *slog.Logger, l limits) (*Engine, error) {
 	c, err := newCodec()
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{dir: dir, codec: c, log: log, groups: map[string]*group{}}
+	e := &Engine{dir: dir, codec: c, limits: l, log: log, groups: map[string]*group{}}
 	for _, d := range []string{e.groupsDir(), e.trash()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
@@ -132,7 +137,7 @@ func (e *Engine) openGroup(dir string) (*group, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		s, err := openStream(path, meta, e.codec)
+		s, err := openStream(path, meta, e.codec, e.limits)
 		if err != nil {
 			return nil, err
 		}
@@ -152,16 +157,39 @@ func (e *Engine) Close() {
 	}
 }
 
-// Run deletes what has outlived its group's retention, until the context ends.
+// Run deletes what has outlived its group's retention, packs what will not be
+// written to any more, and closes files that nobody writes to, until the context ends.
 func (e *Engine) Run(ctx context.Context) error {
-	for {
-		e.expire(time.Now())
+	var obsolete []string // by the packing before
+	for tick := 0; ; tick++ {
+		if tick%expireEvery == 0 {
+			e.expire(time.Now())
+		}
+		e.removeFiles(obsolete)
+		obsolete = e.packAll()
+		for _, s := range e.all() {
+			s.tidy()
+		}
 		select {
 		case <-ctx.Done():
+			e.removeFiles(obsolete)
 			return nil
-		case <-time.After(expireEvery):
+		case <-time.After(keepPacked):
 		}
 	}
+}
+
+// all lists all streams.
+func (e *Engine) all() []*stream {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var all []*stream
+	for _, g := range e.groups {
+		for _, s := range g.streams {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func (e *Engine) expire(now time.Time) {
@@ -281,7 +309,7 @@ func (e *Engine) createStream(groupName, name string, now time.Time) error {
 	if err := replaceJSON(filepath.Join(dir, "stream.json"), meta); err != nil {
 		return diskError(err)
 	}
-	g.streams[name] = &stream{dir: dir, codec: e.codec, meta: meta, next: 1}
+	g.streams[name] = &stream{dir: dir, codec: e.codec, limits: e.limits, meta: meta, next: 1}
 	return nil
 }
 

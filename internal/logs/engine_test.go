@@ -14,7 +14,12 @@ import (
 
 func open(t *testing.T, dir string) *Engine {
 	t.Helper()
-	e, err := Open(dir, slog.New(slog.DiscardHandler))
+	return openLimited(t, dir, standardLimits)
+}
+
+func openLimited(t *testing.T, dir string, l limits) *Engine {
+	t.Helper()
+	e, err := openWithin(dir, slog.New(slog.DiscardHandler), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +55,8 @@ func readAll(t *testing.T, e *Engine, group string, d Direction, from, to int64,
 	}
 }
 
-// TestEngineAgainstModel puts batches in any order of time, over restarts, and
-// reads them back in both directions.
+// TestEngineAgainstModel puts batches in any order of time, over restarts and
+// packing, and reads them back in both directions.
 func TestEngineAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp("", "gantry-logs")
@@ -59,7 +64,8 @@ func TestEngineAgainstModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		e := open(t, dir)
+		few := limits{size: 1 << 20, blocks: rapid.IntRange(1, 3).Draw(rt, "blocks"), span: time.Hour}
+		e := openLimited(t, dir, few)
 		if err := e.createGroup(groupMeta{Name: "g"}); err != nil {
 			rt.Fatal(err)
 		}
@@ -76,9 +82,15 @@ func TestEngineAgainstModel(t *testing.T) {
 		}
 		n := 0
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			if rapid.IntRange(0, 5).Draw(rt, "restart") == 0 {
+			switch rapid.IntRange(0, 9).Draw(rt, "between") {
+			case 0: // as after a kill: what was packed is still there
+				e.packAll()
+				fallthrough
+			case 1:
 				e.Close()
-				e = open(t, dir)
+				e = openLimited(t, dir, few)
+			case 2:
+				e.removeFiles(e.packAll())
 			}
 			name := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "stream")
 			times := rapid.SliceOfN(rapid.Int64Range(1, 40), 1, 6).Draw(rt, "times")

@@ -126,7 +126,7 @@ func (m *merge) openBlock(w waiting) error {
 		return err
 	}
 	defer f.Close()
-	events, err := w.source.codec.decode(f, w.block)
+	events, err := w.source.codec.decode(f, w.offset)
 	if err != nil {
 		return err
 	}

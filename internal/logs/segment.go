@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,15 +10,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// segmentSize is when a new segment begins: retention deletes whole segments, so
-// that a stream keeps at most so many bytes longer than it should.
-const segmentSize = 8 << 20
+// limits say when a new segment begins: retention deletes whole segments, so a
+// segment is neither big nor long. And since the index of the newest segment has an
+// entry per batch, however small, it has not many blocks; those of older ones are packed.
+type limits struct {
+	size   int64
+	blocks int
+	span   time.Duration
+}
 
-// A segment is one file of blocks and the index of what is in it.
+var standardLimits = limits{size: 8 << 20, blocks: 4096, span: 24 * time.Hour}
+
+// A segment is one file of blocks and the index of what is in it. Segments are
+// numbered from 1; one that was packed has the numbers of all that are in it.
 type segment struct {
-	number int64
+	number int64 // the first
+	until  int64 // the last
 	path   string
 	size   int64 // of the intact blocks; what lies behind was never acknowledged
 	blocks []block
@@ -27,6 +38,28 @@ func segmentPath(dir string, number int64) string {
 	return filepath.Join(dir, fmt.Sprintf("%012d.log", number))
 }
 
+func packedPath(dir string, number, until int64) string {
+	return filepath.Join(dir, fmt.Sprintf("%012d-%012d.log", number, until))
+}
+
+// parseSegment reads a segment's numbers from its file's name.
+func parseSegment(path string) (seg *segment, ok bool) {
+	name := strings.TrimSuffix(filepath.Base(path), ".log")
+	first, last, packed := strings.Cut(name, "-")
+	if !packed {
+		last = first
+	}
+	number, err := strconv.ParseInt(first, 10, 64)
+	until, errUntil := strconv.ParseInt(last, 10, 64)
+	return &segment{number: number, until: until, path: path}, err == nil && errUntil == nil
+}
+
+// full reports whether the next batch, ingested then, belongs into a new segment.
+func (s *segment) full(l limits, ingested int64) bool {
+	return s.size >= l.size || len(s.blocks) >= l.blocks ||
+		len(s.blocks) > 0 && ingested-s.blocks[0].ingested >= l.span.Milliseconds()
+}
+
 // openSegments indexes the segments of a stream's folder, oldest first. The bodies
 // of the newest are checked too, and what a crash left half-written is cut off.
 func openSegments(dir string) ([]*segment, error) {
@@ -34,22 +67,34 @@ func openSegments(dir string) ([]*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
-	var segments []*segment
-	for i, path := range names {
-		number, err := strconv.ParseInt(strings.TrimSuffix(filepath.Base(path), ".log"), 10, 64)
-		if err != nil {
-			continue // not ours
+	var found []*segment
+	for _, path := range names {
+		if seg, ok := parseSegment(path); ok {
+			found = append(found, seg)
 		}
-		seg := &segment{number: number, path: path}
+	}
+	slices.SortFunc(found, func(a, b *segment) int {
+		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(b.until, a.until))
+	})
+	var segments []*segment
+	for _, seg := range found {
+		if n := len(segments); n > 0 && seg.until <= segments[n-1].until {
+			// It was packed into the one before, and a crash came before it was removed.
+			if err := os.Remove(seg.path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		segments = append(segments, seg)
+	}
+	for i, seg := range segments {
 		check := headersOnly
-		if i == len(names)-1 {
+		if i == len(segments)-1 {
 			check = wholeBlocks
 		}
 		if err := seg.index(check); err != nil {
-			return nil, fmt.Errorf("index %s: %w", path, err)
+			return nil, fmt.Errorf("index %s: %w", seg.path, err)
 		}
-		segments = append(segments, seg)
 	}
 	return segments, nil
 }
@@ -82,6 +127,9 @@ func (s *segment) index(check thoroughness) error {
 		}
 		if err == nil && check == wholeBlocks {
 			_, err = readBody(f, b, sum)
+		}
+		if errors.Is(err, errTorn) && check == headersOnly {
+			return nil // not a crash but a damaged disk: what can be read is, the rest stays for who can mend it
 		}
 		if errors.Is(err, errTorn) {
 			return f.Truncate(s.size)

@@ -11,9 +11,10 @@ import (
 // A stream is one sequence of events, as a container's output is. Its folder holds
 // stream.json and the segments.
 type stream struct {
-	dir   string
-	codec *codec
-	meta  streamMeta
+	dir    string
+	codec  *codec
+	limits limits
+	meta   streamMeta
 
 	mu       sync.Mutex // guards what follows; held over a write, not over a read of bodies
 	segments []*segment
@@ -21,6 +22,7 @@ type stream struct {
 	next     uint64   // the number of the next event
 	lastIn   int64    // time of the newest ingestion
 	deleted  bool
+	idle     bool // nothing was written since tidy looked
 }
 
 // streamMeta is what stream.json says.
@@ -29,12 +31,12 @@ type streamMeta struct {
 	Created int64  `json:"created"` // milliseconds since 1970
 }
 
-func openStream(dir string, meta streamMeta, c *codec) (*stream, error) {
+func openStream(dir string, meta streamMeta, c *codec, l limits) (*stream, error) {
 	segments, err := openSegments(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{dir: dir, codec: c, meta: meta, segments: segments, next: 1}
+	s := &stream{dir: dir, codec: c, limits: l, meta: meta, segments: segments, next: 1}
 	for _, seg := range segments {
 		for _, b := range seg.blocks {
 			s.next = max(s.next, b.seq+uint64(b.count))
@@ -63,7 +65,8 @@ func (s *stream) append(events []Event) error {
 	for i := range events {
 		events[i].Seq = s.next + uint64(i)
 	}
-	seg, err := s.writable()
+	s.idle = false
+	seg, err := s.writable(events[0].Ingested)
 	if err != nil {
 		return err
 	}
@@ -93,12 +96,12 @@ func (s *stream) write(seg *segment, data []byte) error {
 	return nil
 }
 
-// writable is the newest segment, or a new one where that is full.
-func (s *stream) writable() (*segment, error) {
+// writable is the newest segment, or a new one where that is full or packed.
+func (s *stream) writable(ingested int64) (*segment, error) {
 	number := int64(1)
 	if n := len(s.segments); n > 0 {
 		seg := s.segments[n-1]
-		if seg.size < segmentSize {
+		if !seg.full(s.limits, ingested) && seg.path == segmentPath(s.dir, seg.number) {
 			if s.file == nil {
 				f, err := os.OpenFile(seg.path, os.O_RDWR, 0o600)
 				if err != nil {
@@ -108,7 +111,7 @@ func (s *stream) writable() (*segment, error) {
 			}
 			return seg, nil
 		}
-		number = seg.number + 1
+		number = seg.until + 1
 	}
 	f, err := os.OpenFile(segmentPath(s.dir, number), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -119,7 +122,7 @@ func (s *stream) writable() (*segment, error) {
 	}
 	s.closeFile()
 	s.file = f
-	seg := &segment{number: number, path: f.Name()}
+	seg := &segment{number: number, until: number, path: f.Name()}
 	s.segments = append(s.segments, seg)
 	return seg, nil
 }
@@ -200,6 +203,16 @@ func (s *stream) remove(trash string) error {
 	s.deleted = true
 	s.closeFile()
 	return discard(s.dir, trash)
+}
+
+// tidy closes the file of a stream that nothing was written to since the last time.
+func (s *stream) tidy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle {
+		s.closeFile()
+	}
+	s.idle = true
 }
 
 func (s *stream) close() {
