@@ -13,10 +13,14 @@ import (
 	"gantry/internal/wire/logsapi"
 )
 
-// maxScan is how many bytes of messages one FilterLogEvents looks at, so that a
-// pattern that matches nothing answers an empty page and a token after a fraction
-// of a second, as AWS does, and not after the whole group.
-const maxScan = 64 << 20
+const (
+	// maxSearch is how long one FilterLogEvents looks for events, so that a pattern
+	// that matches nothing answers an empty page and a token, as AWS does, and not
+	// after the whole group: clients give up after a minute.
+	maxSearch = time.Second
+	// searchStep is after how many events it looks at the clock.
+	searchStep = 256
+)
 
 // newestFirst is the earliest startTime from which FilterLogEvents reads backward on AWS.
 var newestFirst = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -125,11 +129,11 @@ func (a *api) searched(group string, in *logsapi.FilterLogEventsInput) ([]*strea
 	return streams, meta, nil
 }
 
-// filterPage takes matching events until the page is full or enough was looked at.
+// filterPage takes matching events until the page is full or has taken long enough.
 // Then last is where the next page begins; it is nil at the end of the streams.
 func filterPage(ctx context.Context, m *merge, filter *pattern.Pattern, most int) (events []Found, last *spot, err error) {
-	size, scanned := 0, 0
-	for {
+	size, enough := 0, time.Now().Add(maxSearch)
+	for seen := 1; ; seen++ {
 		f, ok, err := m.next()
 		if err != nil || !ok {
 			return events, nil, err
@@ -138,17 +142,21 @@ func filterPage(ctx context.Context, m *merge, filter *pattern.Pattern, most int
 		if matches {
 			size += len(f.Message) + eventOverhead
 		}
-		if last != nil && (len(events) == most || matches && size > pageBytes && len(events) > 0 || scanned > maxScan) {
+		if last != nil && (len(events) == most || matches && size > pageBytes && len(events) > 0) {
 			return events, last, nil
 		}
 		if matches {
 			f.Message = strings.Clone(f.Message) // not the whole block with it
 			events = append(events, f)
 		}
-		scanned += len(f.Message)
 		last = &spot{f.Timestamp, f.Stream, f.Seq}
-		if f.Seq%1024 == 0 && ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+		if seen%searchStep == 0 {
+			if ctx.Err() != nil {
+				return nil, nil, ctx.Err()
+			}
+			if time.Now().After(enough) {
+				return events, last, nil
+			}
 		}
 	}
 }
