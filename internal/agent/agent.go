@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -79,7 +78,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Logger, containers: parts.Containers, roles: newRoles(), beat: make(chan struct{}, 1),
-		ecs: &ecsClient{endpoint: cfg.Endpoint, signer: signer{keys: cfg.Credentials, region: cfg.Region}, http: &http.Client{}},
+		ecs: &ecsClient{endpoint: cfg.Endpoint, signer: signer{keys: cfg.Credentials, region: cfg.Region}, http: newHTTP()},
 	}
 	if a.journal, err = engine.OpenJournal(filepath.Join(cfg.DataDir, "agent.db")); err != nil {
 		return nil, fmt.Errorf("start the agent: %w", err)

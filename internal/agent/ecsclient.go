@@ -21,6 +21,9 @@ const (
 	target = "AmazonEC2ContainerServiceV20141113."
 	// callTimeout bounds one attempt of an API call.
 	callTimeout = 30 * time.Second
+	// keptConnections are kept open between calls: as many as state changes are submitted at once. With fewer a burst of
+	// tasks makes a connection for nearly every call.
+	keptConnections = 10
 	// maxAnswer bounds the body of an answer. The largest echoes an instance's attributes.
 	maxAnswer = 4 << 20
 )
@@ -31,6 +34,13 @@ type ecsClient struct {
 	endpoint string // "http://host:port"
 	signer   signer
 	http     *http.Client
+}
+
+// newHTTP is what an agent calls by.
+func newHTTP() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = keptConnections
+	return &http.Client{Transport: transport}
 }
 
 // call posts one request. The error is a *wire.Error where ECS answered with one.
