@@ -43,11 +43,17 @@ type record struct {
 	CreatedAt time.Time `json:"-"`
 }
 
+// createTimeout is how long making a container may take, as the ECS agent has
+// it. Passing it is a ContainerRuntimeTimeoutError.
+const createTimeout = 4 * time.Minute
+
 // Create makes a container ready to start: its root file system, its control
 // group, its process set up and waiting. Its image must be on the host. What
 // of the Spec this host cannot honour is an error and leaves nothing behind.
 func (r *Runtime) Create(ctx context.Context, spec Spec) (Container, error) {
-	c, err := r.create(r.in(ctx), spec)
+	ctx, cancel := context.WithTimeout(r.in(ctx), createTimeout)
+	defer cancel()
+	c, err := r.create(ctx, spec)
 	if err != nil {
 		return Container{}, failed(CannotCreate, err, "create container %s", spec.ID)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestRunOne(t *testing.T) {
@@ -367,6 +368,19 @@ func TestOutput(t *testing.T) {
 	if n := strings.Count(got.Stdout, "\n"); n != lines || !strings.HasSuffix(got.Stdout, fmt.Sprintf("line %d\n", lines-1)) {
 		t.Errorf("%d lines of %d", n, lines)
 	}
+	// Nothing is missing when Wait returns, though nothing was deleted yet.
+	for range 5 {
+		s = spec(t, "lines", "20000")
+		_, err := r.Create(ctx, s)
+		must(t, err)
+		_, err = r.Start(ctx, s.ID)
+		must(t, err)
+		_, err = r.Wait(ctx, s.ID)
+		must(t, err)
+		if text := read(t, s.Log.Stdout); !strings.HasSuffix(text, "line 19999\n") {
+			t.Errorf("Wait returned before the end: %d bytes", len(text))
+		}
+	}
 	// Both into one file, and none at all.
 	s = spec(t, "print", "out", "err")
 	s.Log.Stderr = s.Log.Stdout
@@ -431,4 +445,30 @@ func TestAnchor(t *testing.T) {
 	if _, err := r.Create(ctx, last); err == nil {
 		t.Error("joined an anchor that is gone")
 	}
+}
+
+// What the host mounts below a host volume later is seen in the container; what
+// the container mounts is not seen by the host.
+func TestHostMountsSeen(t *testing.T) {
+	r, ctx := open(t)
+	dir := t.TempDir()
+	must(t, unix.Mount("host", dir, "tmpfs", 0, ""))
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	must(t, unix.Mount("", dir, "", unix.MS_SHARED, ""))
+	must(t, os.Mkdir(filepath.Join(dir, "late"), 0o755))
+	s := spec(t, "wait")
+	s.Mounts = []Mount{{Source: dir, Destination: "/host"}}
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	_, err = r.Start(ctx, s.ID)
+	must(t, err)
+	must(t, unix.Mount("late", filepath.Join(dir, "late"), "tmpfs", 0, ""))
+	defer unix.Unmount(filepath.Join(dir, "late"), unix.MNT_DETACH)
+	must(t, os.WriteFile(filepath.Join(dir, "late/file"), nil, 0o644))
+	got, err := r.Exec(ctx, s.ID, []string{"/probe", "ls", "/host/late"}, 0)
+	must(t, err)
+	if string(got.Output) != "file\n" {
+		t.Errorf("the container sees %q", got.Output)
+	}
+	must(t, r.Delete(ctx, s.ID))
 }

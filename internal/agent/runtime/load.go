@@ -36,6 +36,8 @@ func (r *Runtime) Load(ctx context.Context, tar io.Reader) ([]Image, error) {
 	for _, record := range records {
 		image, err := r.settle(ctx, record)
 		if err != nil {
+			// A name without an image that works is worse than none.
+			err = errors.Join(err, r.client.ImageService().Delete(ctx, record.Name))
 			return nil, fmt.Errorf("load image %s: %w", record.Name, err)
 		}
 		loaded = append(loaded, image)

@@ -153,12 +153,34 @@ func makePin(pin string) error {
 	if err := unix.Mount("", place, "", unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make %s private: %w", place, err)
 	}
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return err
+	}
+	var err error = unix.EINVAL
+	for cpu := 0; cpu < maxCPUs && err == unix.EINVAL; cpu++ {
+		if allowed.IsSet(cpu) {
+			err = makeNamespace(place, pin, cpu)
+		}
+	}
+	return err
+}
+
+// maxCPUs is how many a unix.CPUSet can tell apart.
+const maxCPUs = 1024
+
+// makeNamespace makes a namespace in a thread on the given CPU and pins it. The
+// kernel lets a namespace be pinned only from one with a smaller number, and
+// since Linux 6.18 each CPU hands out numbers from a batch of its own: from a
+// namespace that is itself not the host's first it takes the right CPU, and
+// unix.EINVAL says that this was another.
+func makeNamespace(place, pin string, cpu int) error {
 	made, pinned := make(chan error), make(chan struct{})
 	var thread int
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends here
 		thread = unix.Gettid()
-		made <- separate(place)
+		made <- separate(place, cpu)
 		<-pinned
 	}()
 	defer close(pinned)
@@ -166,15 +188,21 @@ func makePin(pin string) error {
 		return err
 	}
 	source := fmt.Sprintf("/proc/self/task/%d/ns/mnt", thread)
-	if err := unix.Mount(source, pin, "", unix.MS_BIND, ""); err != nil {
+	err := unix.Mount(source, pin, "", unix.MS_BIND, "")
+	if err != nil && err != unix.EINVAL {
 		return fmt.Errorf("pin it at %s: %w", pin, err)
 	}
-	return nil
+	return err
 }
 
 // separate puts the calling thread into a mount namespace of its own that
 // hears of the host's mounts and tells nothing back.
-func separate(place string) error {
+func separate(place string, cpu int) error {
+	var only unix.CPUSet
+	only.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &only); err != nil {
+		return fmt.Errorf("move to CPU %d: %w", cpu, err)
+	}
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}

@@ -184,7 +184,12 @@ func (p *shimPool) start() (*shim, error) {
 		_ = cmd.Wait() // its end is told by its container's
 		close(s.ended)
 	}()
-	return s, preferVictim(cmd.Process.Pid)
+	pid := cmd.Process.Pid
+	err = errors.Join(preferVictim(pid), os.WriteFile(filepath.Join(s.dir, shimPID), []byte(strconv.Itoa(pid)), 0o600))
+	if err != nil {
+		return nil, errors.Join(err, s.end(context.Background()))
+	}
+	return s, nil
 }
 
 // preferVictim has the kernel kill a shim rather than gantry, as containerd does.
@@ -239,8 +244,12 @@ func endShim(ctx context.Context, socket string) error {
 	return nil
 }
 
-// shimDir is the place of a container's shim in its state directory.
-const shimDir = "shim"
+const (
+	// shimDir is the place of a container's shim in its state directory.
+	shimDir = "shim"
+	// shimPID is the file in it that holds the shim's process number.
+	shimPID = "pid"
+)
 
 // removeShim makes room for another shim of a container whose last one ended.
 func (r *Runtime) removeShim(id ContainerID) error {

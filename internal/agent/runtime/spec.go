@@ -62,9 +62,8 @@ type Spec struct {
 // byte as it was printed: no framing, no timestamps, no rotation. The shim
 // holds them open for appending, so they may be read at any offset, and what
 // was read may be given back to the file system by punching holes, but they
-// must not be truncated, renamed or removed while the container exists. The
-// last of the output is certainly in them when Delete has returned; Wait may
-// return a moment earlier.
+// must not be truncated, renamed or removed while the container exists. When
+// Wait returns, all that the container printed is in them.
 //
 // The files are made by Create if they are missing. An empty name discards
 // that stream. Two different names keep the streams apart; the same name twice

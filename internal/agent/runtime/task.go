@@ -130,10 +130,15 @@ func (r *Runtime) makeStdin(id ContainerID) (string, error) {
 	return path, nil
 }
 
+// startTimeout is how long runc may take to execute a container's program, as
+// the ECS agent has it. Passing it is a ContainerRuntimeTimeoutError.
+const startTimeout = 3 * time.Minute
+
 // Start lets a created container run. It returns once its program was
 // executed; a program that cannot be is an error, and the container is stopped.
 func (r *Runtime) Start(ctx context.Context, id ContainerID) (Container, error) {
-	ctx = r.in(ctx)
+	ctx, cancel := context.WithTimeout(r.in(ctx), startTimeout)
+	defer cancel()
 	if _, err := r.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: string(id)}); err != nil {
 		return Container{}, failed(CannotStart, plain(err), "start container %s", id)
 	}
@@ -175,8 +180,11 @@ func (r *Runtime) kill(ctx context.Context, id ContainerID, signal syscall.Signa
 	return errgrpc.ToNative(err)
 }
 
-// Wait waits until a container has ended and says how; at once if it has. It
-// may be called again, and after a restart of gantry, until Delete.
+// Wait waits until a container has ended and all that it printed is in its
+// files, and says how it ended; at once if it has. It may be called again, and
+// after a restart of gantry, until Delete. (What processes print that outlive
+// the container, in a pid namespace that it shares, may still come for as long
+// as they run.)
 func (r *Runtime) Wait(ctx context.Context, id ContainerID) (Exit, error) {
 	ctx = r.in(ctx)
 	kept, err := r.record(ctx, id)
@@ -195,6 +203,7 @@ func (r *Runtime) Wait(ctx context.Context, id ContainerID) (Exit, error) {
 	if err != nil {
 		return Exit{}, failed(CannotInspect, plain(err), "wait for container %s", id)
 	}
+	r.drain(ctx, id, kept.Log)
 	return r.exit(kept.Task, id, done.ExitStatus, done.ExitedAt.AsTime())
 }
 
