@@ -181,10 +181,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn.SetReadLimit(maxMessage)
 	session := newSession(s, hello, conn, epoch)
 	s.mu.Lock()
-	if old := s.open[hello.key]; old == nil || old.epoch < epoch {
+	old := s.open[hello.key]
+	if old == nil || old.epoch < epoch {
 		s.open[hello.key] = session
 	}
 	s.mu.Unlock()
+	if old != nil {
+		old.wake("") // the change of the connection may wake the new one only
+	}
 
 	s.Log.Info("agent connected", "instance", hello.key, "version", hello.agentVersion)
 	err = session.run(s.life, timeline)
