@@ -97,11 +97,11 @@ func (a *Agent) controlSession(ctx context.Context, allCredentials bool) (opened
 	if err != nil {
 		return false, err
 	}
-	conn, err := a.dial(ctx, at.control, url.Values{
+	conn, err := a.dial(ctx, websocketURL(at.control, url.Values{
 		"agentHash": {a.cfg.BuildHash}, "agentVersion": {Version}, "clusterArn": {a.cfg.Cluster},
 		"containerInstanceArn": {instance.ARN}, "dockerVersion": {"DockerVersion: " + a.cfg.RuntimeVersion},
 		"protocolVersion": {"2"}, "sendCredentials": {strconv.FormatBool(allCredentials)}, "seqNum": {"1"},
-	})
+	}))
 	if err != nil {
 		return false, fmt.Errorf("connect to %s: %w", at.control, err)
 	}

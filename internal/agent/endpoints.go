@@ -66,19 +66,24 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Type + ": " + r.Message }
 
-// dial opens one of the two websockets, signed.
-func (a *Agent) dial(ctx context.Context, endpoint string, query url.Values) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
+// websocketURL is where a websocket is opened.
+func websocketURL(endpoint string, query url.Values) string {
 	if !strings.HasSuffix(endpoint, "/") {
 		endpoint += "/"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"ws?"+query.Encode(), nil)
+	return endpoint + "ws?" + query.Encode()
+}
+
+// dial opens one of the two websockets, signed.
+func (a *Agent) dial(ctx context.Context, address string) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
 	if r.URL.Scheme != "http" && r.URL.Scheme != "https" {
-		return nil, fmt.Errorf("the endpoint %s is neither http nor https", endpoint)
+		return nil, fmt.Errorf("the endpoint %s is neither http nor https", address)
 	}
 	if err := a.ecs.signer.sign(ctx, r, nil); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -44,4 +45,23 @@ func (s signer) sign(ctx context.Context, r *http.Request, body []byte) error {
 		Request: r, PayloadHash: sum[:], Credentials: keys,
 		Service: signingService, Region: s.region, Time: time.Now(),
 	})
+}
+
+// signFrame puts a block of headers in front of a telemetry message: the signature of a GET of the connection's URL with
+// the message as its body.
+func (s signer) signFrame(ctx context.Context, url string, message []byte) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sign(ctx, r, message); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := r.Header.Write(&out); err != nil {
+		return nil, err
+	}
+	out.WriteString("\r\n")
+	out.Write(message)
+	return out.Bytes(), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -17,6 +18,8 @@ import (
 const (
 	// publishEvery is how often metrics and health are sent.
 	publishEvery = 20 * time.Second
+	// newsDelay collects changes of health before they are sent, which is not only every publishEvery.
+	newsDelay = 100 * time.Millisecond
 	// tasksPerFrame bounds one frame of metrics or health, as the protocol has it.
 	tasksPerFrame = 10
 )
@@ -50,15 +53,16 @@ func (a *Agent) telemetrySession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := a.dial(ctx, at.telemetry, url.Values{
+	address := websocketURL(at.telemetry, url.Values{
 		"agentHash": {a.cfg.BuildHash}, "agentVersion": {Version}, "cluster": {a.cfg.Cluster},
 		"containerInstance": {instance.ARN}, "dockerVersion": {a.cfg.RuntimeVersion},
 	})
+	conn, err := a.dial(ctx, address)
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", at.telemetry, err)
 	}
 	defer conn.CloseNow()
-	t := &telemetry{agent: a, conn: conn, instance: instance}
+	t := &telemetry{agent: a, conn: conn, instance: instance, url: address}
 	return t.run(ctx)
 }
 
@@ -67,7 +71,13 @@ type telemetry struct {
 	agent    *Agent
 	conn     *websocket.Conn
 	instance Instance
+	url      string // in whose name frames are signed
+	// health is what was last sent, so that a change is sent at once.
+	health map[healthOf]string
 }
+
+// A healthOf names a container of a task.
+type healthOf struct{ task, container string }
 
 func (t *telemetry) run(ctx context.Context) error {
 	reading, quit := context.WithCancel(context.WithoutCancel(ctx))
@@ -80,9 +90,16 @@ func (t *telemetry) run(ctx context.Context) error {
 	if err := t.publish(ctx); err != nil {
 		return err
 	}
+	changed := t.agent.engine.Changed()
+	var news <-chan time.Time
 	for {
 		var err error
 		select {
+		case <-changed:
+			changed, news = nil, time.After(newsDelay)
+		case <-news:
+			changed, news = t.agent.engine.Changed(), nil
+			err = t.publishNewHealth(ctx)
 		case text := <-incoming:
 			idle.Reset(jittered(idleAfter, idleJitter))
 			t.hear(text)
@@ -126,12 +143,8 @@ func (t *telemetry) publish(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, h := range healthFrames(views) {
-		h.Metadata = t.metadata(h.Metadata)
-		h.Timestamp = seconds(now)
-		if err := t.send(ctx, acsapi.TypePublishHealth, h); err != nil {
-			return err
-		}
+	if err := t.sendHealth(ctx, views); err != nil {
+		return err
 	}
 	select {
 	case <-t.agent.beat:
@@ -139,6 +152,40 @@ func (t *telemetry) publish(ctx context.Context) error {
 	default:
 		return nil
 	}
+}
+
+// publishNewHealth sends the health of all containers if that of one has changed.
+func (t *telemetry) publishNewHealth(ctx context.Context) error {
+	views := t.agent.engine.Tasks()
+	if maps.Equal(t.health, healthIn(healthFrames(views))) {
+		return nil
+	}
+	return t.sendHealth(ctx, views)
+}
+
+func (t *telemetry) sendHealth(ctx context.Context, views []engine.View) error {
+	frames := healthFrames(views)
+	t.health = healthIn(frames)
+	for _, h := range frames {
+		h.Metadata, h.Timestamp = t.metadata(h.Metadata), seconds(time.Now())
+		if err := t.send(ctx, acsapi.TypePublishHealth, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// healthIn is what frames say of each container.
+func healthIn(frames []acsapi.PublishHealthRequest) map[healthOf]string {
+	m := map[healthOf]string{}
+	for _, f := range frames {
+		for _, task := range f.Tasks {
+			for _, c := range task.Containers {
+				m[healthOf{task.TaskArn, c.ContainerName}] = c.HealthStatus
+			}
+		}
+	}
+	return m
 }
 
 func (t *telemetry) metadata(m acsapi.MetricsMetadata) acsapi.MetricsMetadata {
@@ -154,11 +201,13 @@ func (t *telemetry) sendStatus(ctx context.Context, now time.Time) error {
 	})
 }
 
-// send sends a frame without the genuine agent's block of signed headers: the connection itself is signed, and a
-// server may ignore the block.
+// send sends a frame as the genuine agent does: behind a block of headers that sign it.
 func (t *telemetry) send(ctx context.Context, typ string, message any) error {
 	text, err := acsapi.Encode(typ, message)
 	if err != nil {
+		return err
+	}
+	if text, err = t.agent.ecs.signer.signFrame(ctx, t.url, text); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)

@@ -3,6 +3,7 @@
 package agenttest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -123,6 +124,8 @@ func (p *Plane) api(w http.ResponseWriter, r *http.Request) {
 		}
 		p.note(func() { p.changes = append(p.changes, in) })
 		answer = map[string]string{"acknowledgment": "ok"}
+	case "ListTagsForResource":
+		answer = map[string]any{"tags": []map[string]string{{"key": "team", "value": "a"}}}
 	default:
 		http.Error(w, `{"__type": "UnknownOperationException"}`, http.StatusBadRequest)
 		return
@@ -150,7 +153,7 @@ func (p *Plane) acs(w http.ResponseWriter, r *http.Request) {
 		p.control = conn
 		p.handshakes = append(p.handshakes, Handshake{r.URL.Query(), r.Header})
 	})
-	p.hear(conn, func(f acsapi.Frame) { p.frames = append(p.frames, f) })
+	p.hear(conn, func(text []byte) []byte { return text }, func(f acsapi.Frame) { p.frames = append(p.frames, f) })
 }
 
 func (p *Plane) tcs(w http.ResponseWriter, r *http.Request) {
@@ -159,7 +162,14 @@ func (p *Plane) tcs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.CloseNow()
-	p.hear(conn, func(f acsapi.Frame) {
+	unsigned := func(text []byte) []byte {
+		head, body, ok := bytes.Cut(text, []byte("\r\n\r\n"))
+		if !ok || !bytes.Contains(head, []byte("Authorization: AWS4-HMAC-SHA256 Credential=")) {
+			p.t.Errorf("telemetry without a signature: %q", text)
+		}
+		return body
+	}
+	p.hear(conn, unsigned, func(f acsapi.Frame) {
 		p.telemetry = append(p.telemetry, f)
 		ack := map[string]string{
 			acsapi.TypePublishMetrics: acsapi.TypeAckPublishMetric, acsapi.TypePublishHealth: acsapi.TypeAckPublishHealth,
@@ -174,13 +184,13 @@ func (p *Plane) tcs(w http.ResponseWriter, r *http.Request) {
 }
 
 // hear remembers what arrives until the connection ends.
-func (p *Plane) hear(conn *websocket.Conn, remember func(acsapi.Frame)) {
+func (p *Plane) hear(conn *websocket.Conn, unwrap func([]byte) []byte, remember func(acsapi.Frame)) {
 	for {
 		_, text, err := conn.Read(context.Background())
 		if err != nil {
 			return
 		}
-		f, err := acsapi.Decode(text)
+		f, err := acsapi.Decode(unwrap(text))
 		if err != nil {
 			p.t.Errorf("the agent sent %q: %v", text, err)
 			continue

@@ -335,9 +335,7 @@ func (e *Engine) StopAll(ctx context.Context) error {
 	for {
 		var arns []string
 		left := 0
-		e.mu.Lock()
-		changed := e.nextChange()
-		e.mu.Unlock()
+		changed := e.Changed()
 		for _, v := range e.Tasks() {
 			if !v.Task.Released {
 				left++
@@ -369,8 +367,10 @@ func (e *Engine) Nudge() {
 	}
 }
 
-// nextChange is closed at the next change of any task; the caller holds mu.
-func (e *Engine) nextChange() <-chan struct{} {
+// Changed is closed at the next change of any task. Whoever looks at the tasks after taking it misses none.
+func (e *Engine) Changed() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	ch := make(chan struct{})
 	e.waiters = append(e.waiters, ch)
 	return ch
