@@ -29,18 +29,18 @@ var taskJSON = map[view]*store.Fragment[gantry.Task]{
 // no such task. What is kept looks at nothing but the task, the view, and the
 // definition's containers, which never change.
 func (s *Service) encodedTask(snap *store.Snapshot, key string, tags bool) (raw []byte, ok bool) {
-	t, ok := store.Tasks.Get(snap, key)
+	found, ok := store.Tasks.Look(snap, key)
 	if !ok {
 		return nil, false
 	}
-	v := view{tags, connected(snap, t)}
-	return taskJSON[v].Get(snap, key, func(t *gantry.Task) []byte {
+	v := view{tags, connected(snap, found.Value())}
+	return taskJSON[v].Of(found, func(t *gantry.Task) []byte {
 		raw, err := json.Marshal(s.showTask(snap, t, v))
 		if err != nil {
 			panic("encode a task: " + err.Error()) // plain structs of text and numbers always encode
 		}
 		return raw
-	})
+	}), true
 }
 
 // connected reports whether the agent of a task is, for a STOPPED task whether it was.
