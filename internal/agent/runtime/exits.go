@@ -67,25 +67,30 @@ func (r *Runtime) rescueExits() error {
 	}
 	for _, entry := range entries {
 		id := ContainerID(entry.Name())
-		exit, err := r.bundleExit(filepath.Join(bundles, entry.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it runs, or is half made
-		}
-		if err != nil {
-			return fmt.Errorf("read how container %s ended: %w", id, err)
-		}
-		text, err := json.Marshal(exit)
-		if err != nil {
-			return err
-		}
-		if err := os.MkdirAll(r.stateDir(id), 0o711); err != nil {
-			return err
-		}
-		if err := replaceFile(filepath.Join(r.stateDir(id), savedExit), text, 0o600); err != nil {
-			return err
+		if err := r.rescueExit(id); err != nil {
+			// One container more or less must not keep gantry from starting.
+			r.log.Warn("how a container ended cannot be read", "container", id, "error", err)
 		}
 	}
 	return r.loadExits()
+}
+
+func (r *Runtime) rescueExit(id ContainerID) error {
+	exit, err := r.bundleExit(r.bundle(string(id)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it runs, or is half made
+	}
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(exit)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.stateDir(id), 0o711); err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(r.stateDir(id), savedExit), text, 0o600)
 }
 
 // bundle is where containerd keeps what runc is given of a container.

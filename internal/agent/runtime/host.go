@@ -21,6 +21,9 @@ type host struct {
 	// it may not pass them; empty if it may.
 	hardLimits map[string]uint64
 	hostname   string
+	// unified is whether control groups are version 2: each container then has
+	// a cgroup namespace, as in Docker.
+	unified bool
 	// init is the path of gantry's init.
 	init string
 }

@@ -180,6 +180,9 @@ func linuxNamespaces(b blueprint) []specs.LinuxNamespace {
 	if !b.spec.Network.Host {
 		list = append(list, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.spec.Network.Path})
 	}
+	if b.host.unified && !b.spec.Security.Privileged {
+		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
 	if !b.spec.PID.Host {
 		list = append(list, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: b.pid})
 	}

@@ -148,6 +148,7 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 	if r.cgroups, err = detectCgroups("/"); err != nil {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
+	r.host.unified = r.cgroups.unified != ""
 	if err := r.rescueExits(); err != nil {
 		return nil, fmt.Errorf("open the container runtime: %w", err)
 	}
