@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"gantry/bench/client"
+	"gantry/bench/measure"
+	"gantry/internal/wire/ecsapi"
+)
+
+const (
+	few, many = 100, 100_000
+	// connections is how many requests are under way at once: more than the cores can work on.
+	connections = 32
+	// pacedRate is the rate at which RunTask's latency is asked for, per second.
+	pacedRate = 1500
+)
+
+// A series is what one measurement gave on one server, round by round.
+type series struct {
+	rate      measure.Sample // answers per second
+	serverCPU measure.Sample // µs of the server for each answer, its agent included
+	clientCPU measure.Sample // µs of the load's side
+	others    measure.Sample // share of the machine that others used
+	p50, p99  measure.Sample // ms
+}
+
+func (s *series) add(r client.Result, span measure.Span, clientCPU time.Duration) {
+	n := float64(len(r.Latencies))
+	s.rate = append(s.rate, r.PerSecond())
+	s.serverCPU = append(s.serverCPU, float64((span.CPU-clientCPU).Microseconds())/n)
+	s.clientCPU = append(s.clientCPU, float64(clientCPU.Microseconds())/n)
+	s.others = append(s.others, span.Others)
+	s.p50 = append(s.p50, r.Quantile(0.50).Seconds()*1000)
+	s.p99 = append(s.p99, r.Quantile(0.99).Seconds()*1000)
+}
+
+// full is the rate that two cores would give if nobody else used them, from the CPU
+// time of both sides: what is comparable from one busy machine to the next.
+func (s *series) full() float64 { return 2e6 / (s.serverCPU.Median() + s.clientCPU.Median()) }
+
+func (s *series) print(name string) {
+	fmt.Printf("%-34s %18s/s  p50 %5.2f ms  p99 %6.2f ms  CPU %4.0f µs + %3.0f µs  others %2.0f%%  two whole cores: %.0f/s\n",
+		name, s.rate.Text("%.0f"), s.p50.Median(), s.p99.Median(), s.serverCPU.Median(), s.clientCPU.Median(),
+		100*s.others.Median(), s.full())
+}
+
+// measureCalls runs the loads on two control planes and the bare server in turns.
+func measureCalls(o options) (err error) {
+	began := time.Now()
+	small, err := start("plane", few, o.profile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, small.end()) }()
+	large, err := start("plane", many, o.profile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, large.end()) }()
+	fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
+	if o.only != "run" {
+		if err := measureDescribe(o, small, large); err != nil {
+			return err
+		}
+	}
+	if o.only != "describe" {
+		return measureRun(o, small, large)
+	}
+	return nil
+}
+
+func measureDescribe(o options, small, large *child) (err error) {
+	loads := make([]client.Load, 2)
+	size := 0
+	for i, c := range []*child{small, large} {
+		if loads[i], err = describeLoad(c); err != nil {
+			return err
+		}
+		if size, err = sizeOf(loads[i]); err != nil {
+			return err
+		}
+	}
+	bare, err := start("bare", size, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.end()) }()
+	loads = append(loads, client.Load{Address: bare.API.Address, Request: loads[0].Request, Connections: connections})
+	var got [3]series
+	for range o.rounds {
+		for i, c := range []*child{small, large, bare} {
+			if err := got[i].round(c, func() (client.Result, error) { return loads[i].Saturate(o.length) }); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Printf("\nDescribeTasks of 100 tasks, %d KB each answer, %d connections\n", size/1000, connections)
+	got[0].print(fmt.Sprintf("  beside %d tasks", few))
+	got[1].print(fmt.Sprintf("  beside %d tasks", many))
+	got[2].print("  bare net/http, as many bytes")
+	ratio(&got[0], &got[1])
+	fmt.Printf("  cost over bare net/http: %.2f ×\n", bareRatio(&got[0], &got[2]))
+	return nil
+}
+
+func measureRun(o options, small, large *child) (err error) {
+	var full, paced [2]series
+	for range o.rounds {
+		for i, c := range []*child{small, large} {
+			load, err := runLoad(c)
+			if err != nil {
+				return err
+			}
+			if err := full[i].round(c, func() (client.Result, error) { return load.Saturate(o.length) }); err != nil {
+				return err
+			}
+			if err := c.settle(); err != nil {
+				return err
+			}
+			if err := paced[i].round(c, func() (client.Result, error) { return load.Pace(o.length, pacedRate) }); err != nil {
+				return err
+			}
+			if err := c.settle(); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Printf("\nRunTask of one task, %d connections, the agent at work in the same process\n", connections)
+	full[0].print(fmt.Sprintf("  beside %d tasks", few))
+	full[1].print(fmt.Sprintf("  beside %d tasks", many))
+	ratio(&full[0], &full[1])
+	fmt.Printf("\nRunTask at %d/s, latency from when each was due\n", pacedRate)
+	paced[0].print(fmt.Sprintf("  beside %d tasks", few))
+	paced[1].print(fmt.Sprintf("  beside %d tasks", many))
+	for i, c := range []*child{small, large} {
+		running, pending, err := c.counts()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  in the end %d tasks run and %d wait, of those beside %d\n", running, pending, []int{few, many}[i])
+	}
+	return nil
+}
+
+// round measures once.
+func (s *series) round(c *child, load func() (client.Result, error)) error {
+	clock, own := measure.Start(c.pid(), os.Getpid()), measure.CPU(os.Getpid())
+	r, err := load()
+	if err != nil {
+		return err
+	}
+	s.add(r, clock.Stop(), measure.CPU(os.Getpid())-own)
+	return nil
+}
+
+func ratio(few, many *series) {
+	fmt.Printf("  few : many = %.2f by the clock, %.2f by the server's CPU\n",
+		few.rate.Median()/many.rate.Median(), many.serverCPU.Median()/few.serverCPU.Median())
+}
+
+func bareRatio(s, bare *series) float64 {
+	return (s.serverCPU.Median() + s.clientCPU.Median()) / (bare.serverCPU.Median() + bare.clientCPU.Median())
+}
+
+var noFailures = []byte(`"failures":[]`)
+
+// unfailing checks that an answer tells of no failures.
+func unfailing(body []byte) error {
+	// They come last: the whole of a large answer need not be looked at.
+	if !bytes.Contains(body[max(0, len(body)-len(noFailures)-2):], noFailures) && !bytes.Contains(body, noFailures) {
+		return fmt.Errorf("not what was asked for: %s", body[:min(len(body), 500)])
+	}
+	return nil
+}
+
+func describeLoad(c *child) (client.Load, error) {
+	request, err := c.API.Sign("DescribeTasks", &ecsapi.DescribeTasksInput{Cluster: new(cluster), Tasks: c.Describe})
+	return client.Load{Address: c.API.Address, Request: request, Check: unfailing, Connections: connections}, err
+}
+
+func runLoad(c *child) (client.Load, error) {
+	request, err := c.API.Sign("RunTask", &ecsapi.RunTaskInput{Cluster: new(cluster), TaskDefinition: new(family), Count: new(int32(1))})
+	return client.Load{Address: c.API.Address, Request: request, Check: unfailing, Connections: connections}, err
+}
+
+// sizeOf is the size of a load's answer.
+func sizeOf(l client.Load) (int, error) {
+	c, err := client.Dial(l.Address)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	body, err := c.Do(l.Request)
+	return len(body), err
+}
+
+// counts are how many tasks run and wait.
+func (c *child) counts() (running, pending int32, err error) {
+	var out ecsapi.DescribeClustersOutput
+	err = c.API.Call("DescribeClusters", &ecsapi.DescribeClustersInput{Clusters: []string{cluster}}, &out)
+	if err != nil || len(out.Clusters) != 1 {
+		return 0, 0, fmt.Errorf("describe the cluster: %d found: %w", len(out.Clusters), err)
+	}
+	return *out.Clusters[0].RunningTasksCount, *out.Clusters[0].PendingTasksCount, nil
+}
+
+// settleWithin bounds how long the agent may take for what is left of a round.
+const settleWithin = 20 * time.Second
+
+// settle waits until the agent has no work, so that the next round is not measured with this one's.
+func (c *child) settle() error {
+	for end := time.Now().Add(settleWithin); ; time.Sleep(20 * time.Millisecond) {
+		_, pending, err := c.counts()
+		if err != nil || pending == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d tasks still wait after %s", pending, settleWithin)
+		}
+	}
+}

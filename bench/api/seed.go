@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"gantry"
+	"gantry/internal/api"
+	"gantry/internal/store"
+	"gantry/internal/wire/ecsapi"
+)
+
+const (
+	cluster = "bench"
+	family  = "web"
+	// perInstance is how many tasks each seeded container instance holds; that fills it.
+	perInstance = 100
+	// perUpdate is how many tasks are seeded in one transaction.
+	perUpdate = 500
+	taskCPU   = 256
+	taskMiB   = 512
+)
+
+// definition is that of all tasks: a web server with a dynamic host port, a log, and a few settings.
+var definition = &ecsapi.RegisterTaskDefinitionInput{
+	Family: new(family), NetworkMode: ecsapi.NetworkModeBridge,
+	ContainerDefinitions: []ecsapi.ContainerDefinition{{
+		Name: new("web"), Image: new(image), Cpu: new(int32(taskCPU)), Memory: new(int32(taskMiB)),
+		PortMappings: []ecsapi.PortMapping{{ContainerPort: new(int32(8080)), HostPort: new(int32(0))}},
+		Environment: []ecsapi.KeyValuePair{
+			{Name: new("STAGE"), Value: new("production")}, {Name: new("LOG_LEVEL"), Value: new("info")},
+		},
+		LogConfiguration: &ecsapi.LogConfiguration{LogDriver: ecsapi.LogDriverAwslogs, Options: map[string]string{
+			"awslogs-group": "/bench/web", "awslogs-region": string(place.Region), "awslogs-stream-prefix": "bench",
+		}},
+	}},
+}
+
+// seed fills the state: a cluster, a definition, and so many tasks that run, on
+// instances that they fill. It returns the ids of a hundred of the tasks, spread over all.
+func (p *plane) seed(ctx context.Context, tasks int) ([]string, error) {
+	asRoot := api.WithPrincipal(ctx, root)
+	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		store.Principals.Put(tx, root)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	ops := p.ecs.Operations()
+	if _, err := ops.CreateCluster(asRoot, &ecsapi.CreateClusterInput{ClusterName: new(cluster)}); err != nil {
+		return nil, err
+	}
+	registered, err := ops.RegisterTaskDefinition(asRoot, definition)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	for from := 0; from < tasks; from += perUpdate {
+		if _, err := p.store.Update(ctx, func(tx *store.Tx) error {
+			for i := from; i < min(from+perUpdate, tasks); i++ {
+				if i%perInstance == 0 {
+					putInstance(tx, fullInstance(i/perInstance), registered.TaskDefinition.RequiresAttributes, now)
+				}
+				store.Tasks.Put(tx, runningTask(i, now))
+			}
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("seed tasks: %w", err)
+		}
+	}
+	var some []string
+	for i := range 100 {
+		some = append(some, string(taskID(i*(tasks/100))))
+	}
+	return some, nil
+}
+
+func taskID(i int) gantry.TaskID {
+	return gantry.TaskID(fmt.Sprintf("%032x", uint64(i)*0x9E3779B97F4A7C15))
+}
+
+// fullPrefix starts the ids of the seeded instances, so that they can be told from the one that works.
+const fullPrefix = "f0110000"
+
+func fullInstance(i int) gantry.InstanceID {
+	return gantry.InstanceID(fmt.Sprintf("%s%024x", fullPrefix, i))
+}
+
+func isFull(id gantry.InstanceID) bool { return strings.HasPrefix(string(id), fullPrefix) }
+
+// putInstance writes an instance that could run the task, had it any room left.
+func putInstance(tx *store.Tx, id gantry.InstanceID, attributes []ecsapi.Attribute, now time.Time) {
+	room := gantry.Resources{CPU: perInstance * taskCPU, Memory: perInstance * taskMiB}
+	store.Instances.Put(tx, &gantry.Instance{
+		ID: id, Cluster: cluster, Status: ecsapi.ContainerInstanceStatusActive, LaunchType: ecsapi.LaunchTypeEc2,
+		Version: 1, Attributes: attributes, Registered: room, RegisteredAt: now,
+	})
+	store.Reservations.Put(tx, &gantry.Reservation{Cluster: cluster, Instance: id, Taken: room, Tasks: perInstance, Version: 1})
+	store.Connections.Put(tx, &gantry.Connection{Cluster: cluster, Instance: id, Connected: true, Epoch: 1, Since: now})
+}
+
+func runningTask(i int, now time.Time) *gantry.Task {
+	return &gantry.Task{
+		ID: taskID(i), Cluster: cluster, Definition: family + ":1", Instance: fullInstance(i / perInstance),
+		Zone: string(place.Region) + "a", Architecture: "x86_64", LaunchType: ecsapi.LaunchTypeEc2,
+		LastStatus: gantry.Running, DesiredStatus: gantry.Running, Version: 3,
+		Group: gantry.FamilyGroup(family), StartedBy: "bench",
+		Containers: []gantry.Container{{
+			Name: "web", ID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i), LastStatus: gantry.Running,
+			RuntimeID: fmt.Sprintf("%064x", i), ImageDigest: "sha256:" + strings.Repeat("7", 64),
+			NetworkBindings: []ecsapi.NetworkBinding{{
+				BindIP: new("0.0.0.0"), ContainerPort: new(int32(8080)), HostPort: new(int32(32768 + i%perInstance)), Protocol: "tcp",
+			}},
+		}},
+		Reserved:  gantry.Resources{CPU: taskCPU, Memory: taskMiB},
+		CreatedAt: now, ConnectivityAt: now, PullStartedAt: now, PullStoppedAt: now, StartedAt: now,
+	}
+}

@@ -1,0 +1,3 @@
+package main
+
+func measureUp(o options) error { return nil }
