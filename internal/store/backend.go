@@ -14,10 +14,10 @@ import (
 type backend interface {
 	// load yields all rows at one revision, and that revision with its head.
 	load(context.Context) (iter.Seq2[event, error], Revision, int64, error)
-	// commit makes the writes if the head is still the one expected, counts it up
-	// and leaves id there. Otherwise, committed is false and nothing was written.
-	// After errUnsettled or ErrNoSpace they may have been written, or may yet be.
-	commit(ctx context.Context, head int64, id string, writes []*write) (rev Revision, committed bool, err error)
+	// commit makes a transaction if the head is still the one it expects, counts it
+	// up and leaves the id there. Otherwise committed is false and no row was
+	// written. After errUnsettled or ErrNoSpace it may have been made, or may yet be.
+	commit(context.Context, transaction) (rev Revision, committed bool, err error)
 	// watch calls apply for every transaction after a revision, in order, until
 	// ctx ends or apply fails.
 	watch(ctx context.Context, after Revision, apply func(batch) error) error
@@ -46,12 +46,23 @@ type backend interface {
 	close() error
 }
 
+// A transaction is what a committer asks for. If it comes too late it leaves turn,
+// where that is set: a request that the others let this server go first for once.
+type transaction struct {
+	head   int64
+	id     string // "<server>/<number>"
+	turn   string // the server
+	writes []*write
+}
+
 // A batch is what one transaction wrote, in the order of tables and keys. by is the
-// id that its committer left; head is 0 if it did not count it up.
+// id that its committer left; head is 0 if it did not count it up, and turn is set if
+// it came too late and asks for its turn.
 type batch struct {
 	revision Revision
 	head     int64
 	by       string
+	turn     string
 	events   []event
 }
 

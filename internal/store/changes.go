@@ -26,9 +26,8 @@ const remembered = 16_384
 // Changes are all changes after a revision that this server knows, in order.
 // ok is false if some of them are no longer at hand: then start again from View.
 func (s *Store) Changes(after Revision) (changes []Change, ok bool) {
-	s.replica.mu.Lock()
-	defer s.replica.mu.Unlock()
-	return s.replica.recent.after(after)
+	changes, _, ok = s.replica.since(after)
+	return changes, ok
 }
 
 // Follow yields every change after a revision in order, all changes of one
@@ -38,7 +37,7 @@ func (s *Store) Changes(after Revision) (changes []Change, ok bool) {
 func (s *Store) Follow(ctx context.Context, after Revision) iter.Seq2[[]Change, error] {
 	return func(yield func([]Change, error) bool) {
 		for {
-			changes, ok := s.Changes(after)
+			changes, upTo, ok := s.replica.since(after)
 			if !ok {
 				var more bool
 				if after, more = s.past(ctx, after, yield); !more {
@@ -54,6 +53,7 @@ func (s *Store) Follow(ctx context.Context, after Revision) iter.Seq2[[]Change, 
 				}
 				changes = changes[n:]
 			}
+			after = upTo // the last of them may have changed no row
 			if _, err := s.Newer(ctx, after); err != nil {
 				yield(nil, err)
 				return
@@ -144,6 +144,14 @@ func (s *Store) between(from, to *Snapshot) iter.Seq[Change] {
 		}
 		difference(from, to)(yield)
 	}
+}
+
+// since are the changes after a revision that are at hand, up to the present one.
+func (r *replica) since(after Revision) (changes []Change, upTo Revision, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changes, ok = r.recent.after(after)
+	return changes, max(after, r.current.Load().revision), ok
 }
 
 // ring keeps the newest changes.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // commitLoop is the committer: it makes updates durable, many at a time.
 func (s *Store) commitLoop() {
 	var waiting []*update
+	lost := 0 // transactions in a row that another server was faster with
 	for {
 		if len(waiting) == 0 {
 			select {
@@ -21,14 +23,43 @@ func (s *Store) commitLoop() {
 				return
 			}
 		}
+		s.giveWay()
 		waiting = s.drain(waiting)
 		g, later := s.gather(waiting)
+		g.lost = lost
 		if g.commit(s) {
-			waiting = later
+			waiting, lost = later, 0
 		} else {
-			waiting = append(g.members, later...)
+			waiting, lost = append(g.members, later...), lost+1
 		}
 		if s.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// courtesy is for how long a server that has asked for its turn is let go first: more
+// than its transaction needs, and little enough if it has died meanwhile.
+const courtesy = 50 * time.Millisecond
+
+// giveWay waits while another server, which was too late several times, has its turn:
+// else a server near the leader could keep one that is far from ever committing.
+func (s *Store) giveWay() {
+	var over <-chan time.Time
+	for {
+		who, changed := s.replica.turnOf()
+		if who == "" || who == s.id {
+			return
+		}
+		if over == nil {
+			over = time.After(courtesy)
+		}
+		select {
+		case <-changed:
+		case <-over:
+			s.replica.passed(who)
+			return
+		case <-s.ctx.Done():
 			return
 		}
 	}
@@ -50,6 +81,7 @@ func (s *Store) drain(waiting []*update) []*update {
 // A group is the updates that share a transaction.
 type group struct {
 	max     limits
+	lost    int // how often the members have come too late
 	base    *Snapshot
 	tip     *draft // base and all the group's writes: what the next member must agree with
 	members []*update
@@ -137,7 +169,11 @@ func (g *group) write(s *Store) (rev Revision, committed bool, err error) {
 	p, writes := g.prepare(fmt.Sprintf("%s/%d", s.id, g.base.head+1))
 	s.replica.announce(p)
 	defer s.replica.announce(nil)
-	rev, committed, err = s.backend.commit(s.ctx, g.base.head, p.id, writes)
+	t := transaction{head: g.base.head, id: p.id, writes: writes}
+	if g.lost > 0 {
+		t.turn = s.id
+	}
+	rev, committed, err = s.backend.commit(s.ctx, t)
 	switch {
 	case err == nil && committed:
 		_, err = s.Newer(s.ctx, rev-1)

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc"
 )
 
 // EtcdConfig says where the state is kept: in Dir by an etcd inside this process,
@@ -60,6 +59,7 @@ const (
 	prefix    = "gantry/"
 	rowPrefix = prefix + "r/"   // "gantry/r/<table>/<key>"
 	headKey   = prefix + "head" // its version is the head; its value names the group that counted it up
+	turnKey   = prefix + "turn" // the server that asks to go first
 	metaKey   = prefix + "meta" // the Origin, as JSON
 )
 
@@ -126,7 +126,6 @@ func connect(ctx context.Context, c EtcdConfig) (*etcd, error) {
 		DialTimeout:          patience,
 		DialKeepAliveTime:    patience,
 		DialKeepAliveTimeout: patience,
-		DialOptions:          []grpc.DialOption{grpc.WithBlock()}, //nolint:staticcheck // a wrong endpoint is told at once
 		MaxCallSendMsgSize:   size + 1<<20,
 		Logger:               zapTo(c.Log, nil),
 		Context:              context.WithoutCancel(ctx),
@@ -167,15 +166,15 @@ func (b *etcd) broken() <-chan error {
 }
 
 // commit writes one transaction, if the head is still as expected.
-func (b *etcd) commit(ctx context.Context, head int64, id string, writes []*write) (Revision, bool, error) {
+func (b *etcd) commit(ctx context.Context, t transaction) (Revision, bool, error) {
 	if b.server != nil {
 		if err := b.server.room(); err != nil {
 			return 0, false, err
 		}
 	}
-	ops := make([]clientv3.Op, 0, len(writes)+1)
-	ops = append(ops, clientv3.OpPut(headKey, id))
-	for _, w := range writes {
+	ops := make([]clientv3.Op, 0, len(t.writes)+1)
+	ops = append(ops, clientv3.OpPut(headKey, t.id))
+	for _, w := range t.writes {
 		key := rowPrefix + w.schema.name + "/" + w.key
 		if w.row == nil {
 			ops = append(ops, clientv3.OpDelete(key))
@@ -185,9 +184,14 @@ func (b *etcd) commit(ctx context.Context, head int64, id string, writes []*writ
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var late []clientv3.Op
+	if t.turn != "" {
+		late = append(late, clientv3.OpPut(turnKey, t.turn))
+	}
 	r, err := b.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.Version(headKey), "=", head)).
+		If(clientv3.Compare(clientv3.Version(headKey), "=", t.head)).
 		Then(ops...).
+		Else(late...).
 		Commit()
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):

@@ -34,10 +34,10 @@ type member struct {
 }
 
 const (
-	// A lone etcd elects itself after one election timeout: with these it is
-	// ready in well under a tenth of a second, and idles at a hundred wake-ups a second.
+	// A lone etcd elects itself after one to two election timeouts: with these it is
+	// ready in less than a tenth of a second, and idles at a hundred wake-ups a second.
 	aloneTick     = 10 * time.Millisecond
-	aloneElection = 100 * time.Millisecond
+	aloneElection = 50 * time.Millisecond
 
 	// raftEntries is after how many transactions etcd writes a raft snapshot, and
 	// raftCatchUp how many it then keeps in memory for members that are behind; it

@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"gantry/internal/store"
@@ -41,4 +44,41 @@ func TestEtcd(t *testing.T) {
 		}
 		return all
 	})
+}
+
+// TestTurns: a server that commits as fast as it can, and is nearer to etcd, does not
+// keep another one from it. Without turns about ten times as many pass by.
+func TestTurns(t *testing.T) {
+	socket := "unix://" + t.TempDir() + "/etcd.sock"
+	near := openEtcd(t, store.EtcdConfig{Dir: t.TempDir() + "/etcd", Listen: socket}, storetest.Tables()...)
+	far := openEtcd(t, store.EtcdConfig{Endpoints: []string{socket}}, storetest.Tables()...)
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if _, err := near.Update(ctx, func(tx *store.Tx) error {
+					accounts.Put(tx, &storetest.Account{Name: fmt.Sprint("busy/", i), Balance: n + 1})
+					return nil
+				}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	const updates, most = 40, 25 // transactions that pass by one update on the average
+	var passed store.Revision
+	for i := range updates {
+		before, err := far.Fresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		passed += put(t, far, "calm", i+1) - before.Revision()
+	}
+	stop()
+	all.Wait()
+	t.Logf("%d revisions passed during %d updates", passed, updates)
+	if passed > most*updates {
+		t.Errorf("%d revisions passed during %d updates, more than %d each", passed, updates, most)
+	}
 }

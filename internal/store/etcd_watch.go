@@ -115,6 +115,8 @@ func batchOf(events []*clientv3.Event) batch {
 		switch {
 		case string(e.Kv.Key) == headKey && e.Type == clientv3.EventTypePut:
 			b.head, b.by = e.Kv.Version, string(e.Kv.Value)
+		case string(e.Kv.Key) == turnKey:
+			b.turn = string(e.Kv.Value)
 		case bytes.HasPrefix(e.Kv.Key, []byte(rowPrefix)):
 			row := eventOf(e.Kv)
 			if e.Type == clientv3.EventTypePut {

@@ -57,32 +57,41 @@ func (m *Memory) load(context.Context) (iter.Seq2[event, error], Revision, int64
 	}, m.revision, m.head, nil
 }
 
-func (m *Memory) commit(ctx context.Context, head int64, id string, writes []*write) (Revision, bool, error) {
+func (m *Memory) commit(ctx context.Context, t transaction) (Revision, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, false, context.Cause(ctx)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if head != m.head {
+	if t.head != m.head {
+		if t.turn != "" {
+			m.append(batch{turn: t.turn})
+		}
 		return 0, false, nil
 	}
-	m.revision++
 	m.head++
-	b := batch{revision: m.revision, head: m.head, by: id}
-	for _, w := range writes {
+	b := batch{head: m.head, by: t.id}
+	for _, w := range t.writes {
 		path := w.schema.name + "/" + w.key
 		b.events = append(b.events, event{table: w.schema.name, key: w.key, value: w.bytes, before: m.rows[path].value})
 		if w.row == nil {
 			delete(m.rows, path)
 		} else {
-			m.rows[path] = kept{w.bytes, m.revision}
+			m.rows[path] = kept{w.bytes, m.revision + 1}
 		}
 	}
 	b.sort()
+	m.append(b)
+	return m.revision, true, nil
+}
+
+// append adds to the log. Callers hold m.mu.
+func (m *Memory) append(b batch) {
+	m.revision++
+	b.revision = m.revision
 	m.log = append(m.log, b)
 	close(m.grown)
 	m.grown = make(chan struct{})
-	return m.revision, true, nil
 }
 
 // since are the transactions after a revision, and a channel that closes when there are more.

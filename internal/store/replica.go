@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -17,6 +18,8 @@ type replica struct {
 	// up its outcome is taken over as it was prepared, nothing is decoded or inserted
 	// twice.
 	announced *prepared
+	// turn is the server that asks to go first; empty once it has.
+	turn string
 }
 
 // prepared is what a transaction will lead to.
@@ -57,6 +60,23 @@ func (r *replica) made(p *prepared) (Revision, bool) {
 	return p.madeAt, p.madeAt != 0
 }
 
+// turnOf is the server whose turn it is, if it has asked, and a channel that closes
+// when that may have changed.
+func (r *replica) turnOf() (string, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.turn, r.changed
+}
+
+// passed forgets a server's request.
+func (r *replica) passed(server string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.turn == server {
+		r.turn = ""
+	}
+}
+
 // apply makes the next snapshot. It is called by the feeder only.
 func (r *replica) apply(b batch) error {
 	now := r.current.Load()
@@ -66,7 +86,7 @@ func (r *replica) apply(b batch) error {
 	r.mu.Lock()
 	p := r.announced
 	r.mu.Unlock()
-	if p == nil || p.id != b.by || p.from.head != now.head {
+	if p == nil || b.by != p.id || p.from.head != now.head {
 		var err error
 		if p, err = prepare(now, b); err != nil {
 			return err
@@ -86,6 +106,12 @@ func (r *replica) apply(b batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.madeAt = b.revision
+	switch {
+	case b.turn != "":
+		r.turn = b.turn
+	case r.turn != "" && strings.HasPrefix(b.by, r.turn+"/"):
+		r.turn = ""
+	}
 	r.recent.add(b.revision, p.changes)
 	r.current.Store(next)
 	close(r.changed)
