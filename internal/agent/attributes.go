@@ -31,6 +31,8 @@ var capabilities = []string{
 	"com.amazonaws.ecs.capability.docker-remote-api.1.32",
 	"com.amazonaws.ecs.capability.task-iam-role",
 	"com.amazonaws.ecs.capability.task-iam-role-network-host",
+	// Lines are shipped with the agent's own key, so that a definition's execution role is honoured by needing none.
+	"ecs.capability.execution-role-awslogs",
 	"ecs.capability.container-health-check",
 	"ecs.capability.container-ordering",
 	"ecs.capability.container-restart-policy",

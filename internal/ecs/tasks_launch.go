@@ -11,13 +11,15 @@ import (
 	"gantry"
 	"gantry/internal/ledger"
 	"gantry/internal/placement"
+	"gantry/internal/store"
 	"gantry/internal/taskdef"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
 const (
-	maxOverrides      = 8192 // characters of JSON
+	maxOverrides = 8192 // characters of JSON, ECS's limit
+	// managedTagCluster is the tag by which ECS, where it is to manage tags, names the cluster.
 	managedTagCluster = "aws:ecs:clusterName"
 )
 
@@ -34,8 +36,8 @@ type launchRequest struct {
 
 // prepare checks a request and makes the batch of it; the tasks' ids and places
 // are the caller's to add.
-func (s *Service) prepare(ctx context.Context, c *gantry.Cluster, r launchRequest) (ledger.Batch, error) {
-	d, err := s.runnable(ctx, r.definition)
+func (s *Service) prepare(snap store.Reader, c *gantry.Cluster, r launchRequest) (ledger.Batch, error) {
+	d, err := s.runnable(snap, r.definition)
 	if err != nil {
 		return ledger.Batch{}, err
 	}
@@ -104,18 +106,11 @@ func (s *Service) failure(cluster gantry.ClusterName, e placement.Examined) ecsa
 	return ecsapi.Failure{Arn: new(string(arn)), Reason: new(string(e.Reason())), Detail: new(e.Detail())}
 }
 
-// runnable finds the definition to run, on the newest state if ours does not have it.
-func (s *Service) runnable(ctx context.Context, ref string) (*gantry.Definition, error) {
-	const unknown = "TaskDefinition not found."
-	d, err := s.findDefinition(s.store.View(), ref, unknown)
+// runnable finds the definition to run, which has to be ACTIVE.
+func (s *Service) runnable(r store.Reader, ref string) (*gantry.Definition, error) {
+	d, err := s.findDefinition(r, ref, "TaskDefinition not found.")
 	if err != nil {
-		snap, unsure := s.fresh(ctx)
-		if unsure != nil {
-			return nil, unsure
-		}
-		if d, err = s.findDefinition(snap, ref, unknown); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	if d.Status != gantry.Active {
 		return nil, client("TaskDefinition is inactive")
@@ -154,7 +149,7 @@ func taskGroup(given *string, family gantry.Family) (gantry.Group, error) {
 	switch {
 	case group == "":
 		return gantry.FamilyGroup(family), nil
-	case group.Service() != "" || strings.HasPrefix(string(group), "service:"):
+	case strings.HasPrefix(string(group), string(gantry.ServiceGroup(""))):
 		return "", invalid("Group name with prefix 'service:' is reserved for the tasks of services.")
 	}
 	return group, nil

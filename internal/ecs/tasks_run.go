@@ -16,19 +16,22 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 	if err := checkRun(in); err != nil {
 		return nil, err
 	}
-	// What is looked up here on our own replica, the transaction looks up again.
-	c, err := s.cluster(s.store.View(), in.Cluster)
+	snap, err := s.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.cluster(snap, in.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	if len(c.DefaultStrategy) > 0 && in.LaunchType == "" {
 		return nil, notYet("Cluster %s has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL.", c.Name)
 	}
-	token, earlier, err := s.runToken(ctx, c.Name, in)
+	token, earlier, err := s.runToken(snap, c.Name, in)
 	if err != nil || earlier != nil {
 		return earlier, err
 	}
-	b, err := s.prepare(ctx, c, launchRequest{
+	b, err := s.prepare(snap, c, launchRequest{
 		definition: wire.Value(in.TaskDefinition), launchType: in.LaunchType, overrides: in.Overrides, group: in.Group,
 		startedBy: in.StartedBy, tags: in.Tags, propagate: in.PropagateTags,
 		managedTags: wire.Value(in.EnableECSManagedTags), exec: wire.Value(in.EnableExecuteCommand),

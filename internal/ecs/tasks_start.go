@@ -15,11 +15,15 @@ func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ec
 	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations); err != nil {
 		return nil, err
 	}
-	c, err := s.cluster(s.store.View(), in.Cluster)
+	snap, err := s.fresh(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.prepare(ctx, c, launchRequest{
+	c, err := s.cluster(snap, in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.prepare(snap, c, launchRequest{
 		definition: wire.Value(in.TaskDefinition), overrides: in.Overrides, group: in.Group, startedBy: in.StartedBy,
 		tags: in.Tags, propagate: in.PropagateTags,
 		managedTags: wire.Value(in.EnableECSManagedTags), exec: wire.Value(in.EnableExecuteCommand),

@@ -1,7 +1,6 @@
 package ecs
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -22,7 +21,7 @@ var errRepeated = errors.New("the client token was used meanwhile")
 // runToken reads the client token of a RunTask. Where an earlier call with the
 // token and the same parameters made tasks, it answers those; with other
 // parameters it refuses. Without a token all three are nil.
-func (s *Service) runToken(ctx context.Context, cluster gantry.ClusterName, in *ecsapi.RunTaskInput) (*gantry.ClientToken, *ecsapi.RunTaskOutput, error) {
+func (s *Service) runToken(snap *store.Snapshot, cluster gantry.ClusterName, in *ecsapi.RunTaskInput) (*gantry.ClientToken, *ecsapi.RunTaskOutput, error) {
 	if in.ClientToken == nil {
 		return nil, nil, nil
 	}
@@ -39,10 +38,6 @@ func (s *Service) runToken(ctx context.Context, cluster gantry.ClusterName, in *
 	token := &gantry.ClientToken{
 		Operation: "RunTask", Cluster: cluster, Token: *in.ClientToken,
 		Hash: hex.EncodeToString(sum[:]), ExpiresAt: s.now().Add(tokenLife),
-	}
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, nil, err
 	}
 	out, err := s.repeated(snap, token)
 	return token, out, err
