@@ -23,27 +23,29 @@ type Config struct {
 	Log         *slog.Logger
 }
 
-// Drivers delivers the output of an agent's containers. It is safe for concurrent use.
+// Drivers delivers the output of an agent's containers while it runs. It is safe for concurrent use.
 type Drivers struct {
 	cfg   Config
+	ready chan struct{}  // closed when Run has taken up what there was
+	group sync.WaitGroup // of what Run started
+
+	// Set by Run before ready.
 	watch *watcher
+	ctx   context.Context // of Run
 
 	mu      sync.Mutex
 	pumps   map[string]*running // by container id
-	ctx     context.Context     // of Run, nil outside of it
 	closing bool                // Run is over
-	group   sync.WaitGroup      // of what Run started
 }
 
 // running is a pump and how to end it.
 type running struct {
 	*pump
 	watches []int32
-	started bool
-	cancel  context.CancelFunc // nil until started
+	cancel  context.CancelFunc
 }
 
-// Open takes up the containers whose output is in cfg.Dir. Delivery begins with Run.
+// Open makes the drivers of what is in cfg.Dir. Everything else waits for Run.
 func Open(cfg Config) (*Drivers, error) {
 	if cfg.HTTP == nil {
 		cfg.HTTP = newHTTPClient()
@@ -51,44 +53,28 @@ func Open(cfg Config) (*Drivers, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	watch, err := newWatcher()
-	if err != nil {
-		return nil, err
-	}
-	d := &Drivers{cfg: cfg, watch: watch, pumps: map[string]*running{}}
-	entries, err := os.ReadDir(cfg.Dir)
-	if err != nil {
-		return nil, errors.Join(err, watch.close())
-	}
-	for _, entry := range entries {
-		out, ok, err := loadOutput(filepath.Join(cfg.Dir, entry.Name()))
-		if err == nil && ok {
-			err = d.begin(out)
-		}
-		if err != nil {
-			// One container's damaged record must not keep the others' output back.
-			cfg.Log.Error("the output of a container is not delivered", "container", entry.Name(), "err", err)
-		}
-	}
-	return d, nil
+	return &Drivers{cfg: cfg, ready: make(chan struct{}), pumps: map[string]*running{}}, nil
 }
 
-// Run delivers until the context ends. What was not delivered then waits in the files.
+// Run takes up the containers whose output is in the directory, and delivers until
+// the context ends. What was not delivered then waits in the files. It runs once.
 func (d *Drivers) Run(ctx context.Context) error {
-	d.mu.Lock()
-	d.ctx = ctx
-	for _, r := range d.pumps {
-		d.start(r)
+	watch, err := newWatcher()
+	if err != nil {
+		return err
 	}
-	d.mu.Unlock()
+	d.watch, d.ctx = watch, ctx
+	if err := d.resume(); err != nil {
+		return errors.Join(err, watch.close())
+	}
+	close(d.ready)
 	failed := make(chan error, 1)
-	go func() { failed <- d.watch.run() }()
-	var err error
+	go func() { failed <- watch.run() }()
 	select {
 	case <-ctx.Done():
-		err = errors.Join(d.watch.close(), <-failed)
+		err = errors.Join(watch.close(), <-failed)
 	case err = <-failed:
-		err = errors.Join(err, d.watch.close())
+		err = errors.Join(err, watch.close())
 	}
 	d.mu.Lock()
 	d.closing = true
@@ -100,27 +86,57 @@ func (d *Drivers) Run(ctx context.Context) error {
 	return err
 }
 
-// start runs a pump once; under mu.
-func (d *Drivers) start(r *running) {
-	if d.ctx == nil || d.closing || r.started {
-		return
+// resume goes on with every container there was.
+func (d *Drivers) resume() error {
+	entries, err := os.ReadDir(d.cfg.Dir)
+	if err != nil {
+		return err
 	}
+	for _, entry := range entries {
+		out, ok, err := loadOutput(filepath.Join(d.cfg.Dir, entry.Name()))
+		if err == nil && ok {
+			err = d.begin(out)
+		}
+		if err != nil {
+			// One container's damaged record must not keep the others' output back.
+			d.cfg.Log.Error("the output of a container is not delivered", "container", entry.Name(), "err", err)
+		}
+	}
+	return nil
+}
+
+// await returns once Run has begun.
+func (d *Drivers) await(ctx context.Context) error {
+	select {
+	case <-d.ready:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the log drivers: %w", ctx.Err())
+	}
+}
+
+// start runs a pump; under mu.
+func (d *Drivers) start(r *running) {
 	ctx, cancel := context.WithCancel(d.ctx)
-	r.started, r.cancel = true, cancel
-	d.group.Go(func() {
+	r.cancel = cancel
+	if d.closing {
+		cancel()
+	}
+	deliver := func() {
 		defer cancel()
 		r.run(ctx)
 		if err := r.close(); err != nil {
 			d.cfg.Log.Warn("close a container's output", "err", err)
 		}
-	})
+	}
+	if d.closing {
+		deliver() // Run waits for nobody any more; this only closes
+		return
+	}
+	d.group.Go(deliver)
 }
 
-func (r *running) stop() {
-	if r.cancel != nil {
-		r.cancel()
-	}
-}
+func (r *running) stop() { r.cancel() }
 
 func (d *Drivers) dir(containerID string) string { return filepath.Join(d.cfg.Dir, containerID) }
 
@@ -129,6 +145,9 @@ func (d *Drivers) dir(containerID string) string { return filepath.Join(d.cfg.Di
 // that is not offered, and a log group that is not there, is an error that reads as
 // an ECS reason ("CannotStartContainerError: …").
 func (d *Drivers) Attach(ctx context.Context, out Output) error {
+	if err := d.await(ctx); err != nil {
+		return err
+	}
 	if d.find(out.ContainerID) != nil {
 		return nil
 	}
@@ -148,6 +167,9 @@ func (d *Drivers) find(containerID string) *running {
 // the container's shim to write the last of it, and for a container that still runs
 // until that ends; or until ctx does.
 func (d *Drivers) Drain(ctx context.Context, containerID string) error {
+	if err := d.await(ctx); err != nil {
+		return err
+	}
 	r := d.find(containerID)
 	if r == nil {
 		return nil
@@ -165,6 +187,9 @@ func (d *Drivers) Drain(ctx context.Context, containerID string) error {
 // Forget ends the delivery of a container's output and removes what is kept of it on
 // this machine, also its json-file log.
 func (d *Drivers) Forget(ctx context.Context, containerID string) error {
+	if err := d.await(ctx); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	r := d.pumps[containerID]
 	delete(d.pumps, containerID)
@@ -174,12 +199,10 @@ func (d *Drivers) Forget(ctx context.Context, containerID string) error {
 			d.watch.remove(w)
 		}
 		r.stop()
-		if r.started {
-			select {
-			case <-r.ended:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		select {
+		case <-r.ended:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return os.RemoveAll(d.dir(containerID))

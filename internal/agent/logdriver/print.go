@@ -34,6 +34,9 @@ type printer interface {
 // Print copies a container's output, as it was printed, from where its driver keeps
 // it: standard output and error in the order in which they were delivered.
 func (d *Drivers) Print(ctx context.Context, to io.Writer, containerID string, until Until) error {
+	if err := d.await(ctx); err != nil {
+		return err
+	}
 	r := d.find(containerID)
 	if r == nil {
 		return fmt.Errorf("nothing is kept of what container %s printed", containerID)
