@@ -53,6 +53,17 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
+// BenchmarkCreateStream is what each container start waits for.
+func BenchmarkCreateStream(b *testing.B) {
+	ops := benchAPI(b)
+	for i := 0; b.Loop(); i++ {
+		in := &logsapi.CreateLogStreamInput{LogGroupName: new("g"), LogStreamName: new(fmt.Sprint(i))}
+		if _, err := ops.CreateLogStream(b.Context(), in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkFilter looks for a rare line among 200,000.
 func BenchmarkFilter(b *testing.B) {
 	ops := benchAPI(b)

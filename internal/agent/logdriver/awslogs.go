@@ -9,7 +9,7 @@ import (
 	"gantry/internal/wire/logsapi"
 )
 
-// awslogs delivers to a stream of CloudWatch Logs.
+// awslogs delivers to a stream of CloudWatch Logs, which nobody else should write to.
 type awslogs struct {
 	client        *client
 	group, stream string
@@ -70,6 +70,25 @@ func (a *awslogs) put(ctx context.Context, events []event) error {
 		a.log.Warn("CloudWatch Logs rejected events for their age", "events", len(events), "rejected", out.RejectedLogEventsInfo)
 	}
 	return nil
+}
+
+// accepted reports whether an attempt's last event is the newest of the stream.
+func (a *awslogs) accepted(ctx context.Context, before attempt) (bool, error) {
+	in := &logsapi.GetLogEventsInput{LogGroupName: &a.group, LogStreamName: &a.stream, Limit: new(int32(1)), StartTime: &before.time}
+	var out logsapi.GetLogEventsOutput
+	err := a.client.call(ctx, "GetLogEvents", in, &out)
+	if isCode(err, logsapi.CodeResourceNotFoundException) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, e := range out.Events {
+		if wire.Value(e.Timestamp) == before.time && sumOf([]byte(wire.Value(e.Message))) == before.sum {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func isCode(err error, code string) bool {

@@ -10,8 +10,9 @@
 // file system by punching holes: the files' sizes grow, the space they take does not.
 //
 // Delivery is at least once. An event is recorded as delivered after its driver had
-// accepted it; gantry killed between the two delivers that one batch again. With
-// json-file even that does not happen.
+// accepted it. Where gantry was killed between the two, it asks after its restart
+// what had arrived, so that a line comes twice only if the endpoint takes longer to
+// show a batch than gantry to restart, or after a power cut.
 //
 // An event's time is when it was written as far as can be known: the time of the
 // file's last change, or now if that is earlier.

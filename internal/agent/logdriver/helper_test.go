@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,8 @@ func (staticKeys) Credentials(context.Context) (credentials.Credentials, error) 
 // service is CloudWatch Logs as gantry offers it, over loopback.
 type service struct {
 	*logsapi.Operations
-	url string
+	url  string
+	busy sync.WaitGroup // requests under way
 }
 
 // serve starts one; through, if set, sees each request first and may answer it itself.
@@ -45,13 +47,17 @@ func serve(t *testing.T, through func(w http.ResponseWriter, r *http.Request) (a
 		Title: "Amazon CloudWatch Logs", Target: "Logs_20140328", Table: ops.Table(),
 		Fault: logsapi.NewServiceUnavailableException, Log: slog.New(slog.DiscardHandler), MaxBody: 8 << 20,
 	})
+	running := &service{Operations: ops}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running.busy.Add(1)
+		defer running.busy.Done()
 		if through == nil || !through(w, r) {
 			s.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(srv.Close)
-	return &service{ops, srv.URL}
+	running.url = srv.URL
+	return running
 }
 
 func (s *service) group(t *testing.T, name string) {

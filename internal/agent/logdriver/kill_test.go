@@ -33,9 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Gantry is killed with -9 again and again while two containers print. Each line
-// arrives; in a json-file log once; at CloudWatch Logs only those of a batch that was
-// under way may come twice.
+// Gantry is killed with -9 again and again while two containers print, mostly while
+// a batch is under way. Each line arrives once.
 func TestKilled(t *testing.T) {
 	var batches atomic.Int32
 	arrived := make(chan struct{}, 1)
@@ -100,6 +99,7 @@ func TestKilled(t *testing.T) {
 		if err := child.Wait(); child.ProcessState == nil || child.ProcessState.Exited() {
 			t.Fatalf("the child ended by itself: %v", err)
 		}
+		s.busy.Wait() // a real kill ends the endpoint too
 	}
 	close(quit)
 	printers.Wait()
@@ -116,23 +116,14 @@ func TestKilled(t *testing.T) {
 	if len(lines) != *counts["file"] {
 		t.Errorf("the file has %d of %d lines", len(lines), *counts["file"])
 	}
-	next, doubled := 0, 0
-	for _, m := range s.messages(t, "g", "p/web/t1") {
-		var n int
-		if _, err := fmt.Sscan(m, &n); err != nil {
-			t.Fatal(err)
-		}
-		switch {
-		case n > next:
-			t.Fatalf("line %d comes after line %d", n, next-1)
-		case n < next:
-			doubled++
-		default:
-			next++
+	messages := s.messages(t, "g", "p/web/t1")
+	for i, m := range messages {
+		if !strings.HasPrefix(m, fmt.Sprint(i, " ")) {
+			t.Fatalf("line %d at CloudWatch Logs is %q", i, m)
 		}
 	}
-	if next != *counts["cloud"] || doubled > next/2 {
-		t.Errorf("%d of %d lines arrived, and %d twice", next, *counts["cloud"], doubled)
+	if len(messages) != *counts["cloud"] {
+		t.Errorf("%d of %d lines arrived at CloudWatch Logs", len(messages), *counts["cloud"])
 	}
-	t.Logf("%d lines in %d batches, %d kills, %d lines twice", next, batches.Load(), kills, doubled)
+	t.Logf("%d lines in %d batches, %d kills", len(messages), batches.Load(), kills)
 }

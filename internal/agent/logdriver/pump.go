@@ -22,6 +22,12 @@ type sink interface {
 	close() error
 }
 
+// A reviewer is a sink that can tell whether an attempt was accepted whose answer
+// nobody heard.
+type reviewer interface {
+	accepted(ctx context.Context, a attempt) (bool, error)
+}
+
 // A refusal is why a batch will never be accepted.
 type refusal struct{ err error }
 
@@ -58,6 +64,7 @@ type pump struct {
 
 	// What follows is run's own.
 	tails [sources]*tail
+	doubt attempt // of before a restart, until it is known what became of it
 	queue []event // read and not delivered, ordered by time
 	size  int     // of their texts
 	now   func() time.Time
@@ -85,6 +92,7 @@ func openPump(dir string, p plan, s func(rec record) (sink, error), log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
+	pu.doubt = rec.attempt
 	for src := range sources {
 		var join *joiner
 		if p.join != nil {
@@ -173,7 +181,11 @@ func (p *pump) run(ctx context.Context) {
 	defer close(p.ended)
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
-		finished, err := p.fill()
+		err := p.review(ctx)
+		finished := false
+		if err == nil {
+			finished, err = p.fill()
+		}
 		if err == nil {
 			wait := p.due(finished)
 			if wait == 0 && len(p.queue) > 0 {
@@ -199,6 +211,25 @@ func (p *pump) run(ctx context.Context) {
 		p.shed()
 		timer(ctx, pause)
 	}
+}
+
+// review finds out what became of a batch that was under way when gantry was killed.
+func (p *pump) review(ctx context.Context) error {
+	sink, ok := p.sink.(reviewer)
+	if p.doubt == (attempt{}) || !ok {
+		return nil
+	}
+	accepted, err := sink.accepted(ctx, p.doubt)
+	if err != nil {
+		return fmt.Errorf("ask for the batch before the restart: %w", err)
+	}
+	if accepted {
+		for src, t := range p.tails {
+			t.seek(max(t.delivered, p.doubt.end[src]))
+		}
+	}
+	p.doubt = attempt{}
+	return p.note()
 }
 
 // fill reads until a batch is full or there is no more. It reports whether all was
@@ -292,6 +323,9 @@ func (p *pump) due(finished bool) time.Duration {
 // deliver delivers one batch and records it.
 func (p *pump) deliver(ctx context.Context) error {
 	batch := p.queue[:cutBatch(p.queue)]
+	if err := p.announce(batch); err != nil {
+		return err
+	}
 	ctx, cancel := outlive(ctx, lastPut)
 	defer cancel()
 	err := p.sink.put(ctx, batch)
@@ -313,6 +347,37 @@ func (p *pump) deliver(ctx context.Context) error {
 	return p.note()
 }
 
+// announce records a batch before it is delivered, for a sink that can tell later
+// whether it was accepted.
+func (p *pump) announce(batch []event) error {
+	if _, ok := p.sink.(reviewer); !ok {
+		return nil
+	}
+	rec := p.progress()
+	rec.attempt.end = rec.delivered
+	for i := range batch {
+		e := &batch[i]
+		rec.attempt.end[e.source] = e.end
+		if len(e.text) > 0 {
+			rec.attempt.time = e.time.UnixMilli()
+			rec.attempt.sum = sumOf(e.text)
+		}
+	}
+	if rec.attempt.sum == 0 {
+		return nil // nothing but empty lines
+	}
+	return writeRecord(p.record, rec)
+}
+
+// progress is what was delivered so far.
+func (p *pump) progress() record {
+	rec := record{size: p.sink.size()}
+	for src, t := range p.tails {
+		rec.delivered[src] = t.delivered
+	}
+	return rec
+}
+
 // outlive is a context that ends a while after its parent.
 func outlive(parent context.Context, while time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
@@ -322,11 +387,7 @@ func outlive(parent context.Context, while time.Duration) (context.Context, cont
 
 // note records what was delivered and gives its space back.
 func (p *pump) note() error {
-	rec := record{size: p.sink.size()}
-	for src, t := range p.tails {
-		rec.delivered[src] = t.delivered
-	}
-	if err := writeRecord(p.record, rec); err != nil {
+	if err := writeRecord(p.record, p.progress()); err != nil {
 		return fmt.Errorf("record what was delivered: %w", err)
 	}
 	p.tell()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -32,13 +33,24 @@ type Output struct {
 // a kill cannot split; a power cut may lose the newest, and then lines are doubled.
 type record struct {
 	delivered [sources]int64
-	size      int64 // of the driver's file
+	size      int64   // of the driver's file
+	attempt   attempt // zero where no delivery was under way
 }
 
-const recordFormat = "%020d %020d %020d\n"
+// An attempt is a batch whose delivery was begun: gantry may be killed before it
+// hears whether it was accepted. The batch's last event tells, if it is the newest
+// at its destination.
+type attempt struct {
+	end  [sources]int64 // what is delivered if it was accepted
+	time int64          // of the last event, in milliseconds
+	sum  uint64         // of its text
+}
+
+const recordFormat = "%020d %020d %020d %020d %020d %020d %020d\n"
 
 func writeRecord(f *os.File, r record) error {
-	_, err := f.WriteAt(fmt.Appendf(nil, recordFormat, r.delivered[stdout], r.delivered[stderr], r.size), 0)
+	_, err := f.WriteAt(fmt.Appendf(nil, recordFormat, r.delivered[stdout], r.delivered[stderr], r.size,
+		r.attempt.end[stdout], r.attempt.end[stderr], r.attempt.time, r.attempt.sum), 0)
 	return err
 }
 
@@ -48,10 +60,18 @@ func readRecord(f *os.File) (r record, err error) {
 	if err != nil || len(text) == 0 {
 		return r, err
 	}
-	if _, err := fmt.Sscanf(string(text), recordFormat, &r.delivered[stdout], &r.delivered[stderr], &r.size); err != nil {
+	if _, err := fmt.Sscanf(string(text), recordFormat, &r.delivered[stdout], &r.delivered[stderr], &r.size,
+		&r.attempt.end[stdout], &r.attempt.end[stderr], &r.attempt.time, &r.attempt.sum); err != nil {
 		return r, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	return r, nil
+}
+
+// sumOf tells texts apart.
+func sumOf(text []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(text)
+	return h.Sum64()
 }
 
 // saveOutput writes an Output so that a kill leaves the whole of it or nothing.
