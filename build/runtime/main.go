@@ -87,7 +87,7 @@ func run() error {
 		{"init", "1", buildInit},
 	} {
 		fmt.Fprintf(os.Stderr, "building %s %s\n", p.name, p.version)
-		entry, err := make1(p)
+		entry, err := produce(p)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -101,8 +101,8 @@ func run() error {
 	return replace(filepath.Join(destination, "manifest.json"), append(text, '\n'))
 }
 
-// make1 builds one program and writes it compressed.
-func make1(p piece) (program, error) {
+// produce builds one program and writes it compressed.
+func produce(p piece) (program, error) {
 	dir, err := os.MkdirTemp("", "gantry-build-")
 	if err != nil {
 		return program{}, err

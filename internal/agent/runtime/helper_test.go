@@ -27,7 +27,11 @@ const (
 
 func runHelper(role string) int {
 	roles := map[string]func() error{"gantry": playGantry, "namespace": playNamespace}
-	if err := roles[role](); err != nil {
+	play, ok := roles[role]
+	if !ok {
+		return 2
+	}
+	if err := play(); err != nil {
 		fmt.Println("failed:", err)
 		return 1
 	}

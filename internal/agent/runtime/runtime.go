@@ -193,8 +193,9 @@ func (r *Runtime) Close() error {
 	return nil
 }
 
-// Run does what has to be done now and then, until ctx ends: it reaps shims
-// that became this process's children.
+// Run does what has to be done now and then, until ctx ends: it reaps what
+// became this process's child by the end of a shim. A program of the caller's
+// own must be waited for within ten seconds of its end, or Run takes it.
 func (r *Runtime) Run(ctx context.Context) error {
 	return reapOrphans(ctx)
 }
