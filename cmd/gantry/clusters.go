@@ -63,8 +63,11 @@ func (c *control) leaveDeleted(ops *ecsapi.Operations, m machine) {
 		}
 		name := clusterOf(in.Cluster)
 		mine, ok := m.instances()[name]
-		if !ok || !c.alone(name, mine) {
+		if !ok {
 			return out, err
+		}
+		if others := c.besides(name, mine); others != nil {
+			return out, others
 		}
 		_, err2 := deregister(ctx, &ecsapi.DeregisterContainerInstanceInput{
 			Cluster: new(string(name)), ContainerInstance: new(string(mine)),
@@ -76,21 +79,22 @@ func (c *control) leaveDeleted(ops *ecsapi.Operations, m machine) {
 	}
 }
 
-// alone reports whether a cluster has no other instance than the given one, and no living task.
-func (c *control) alone(cluster gantry.ClusterName, mine gantry.InstanceID) bool {
+// besides says what keeps a cluster from being deleted other than this machine,
+// which joined by itself: other instances, or tasks. nil if there is nothing.
+func (c *control) besides(cluster gantry.ClusterName, mine gantry.InstanceID) error {
 	snap := c.store.View()
 	prefix := string(cluster) + "/"
 	for i := range store.Instances.All(snap, prefix) {
 		if i.ID != mine && i.Status != gantry.InstanceInactive {
-			return false
+			return ecsapi.NewClusterContainsContainerInstancesException("The Cluster cannot be deleted while Container Instances are active or draining.")
 		}
 	}
 	for t := range store.Tasks.All(snap, prefix) {
 		if t.LastStatus != gantry.Stopped {
-			return false
+			return ecsapi.NewClusterContainsTasksException("The Cluster cannot be deleted while Tasks are active.")
 		}
 	}
-	return true
+	return nil
 }
 
 // clusterOf reads a cluster reference: a name, an ARN, or nothing for `default`.

@@ -58,6 +58,10 @@ func (c *control) commands(m machine) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		return m.output(r.Context(), flushed{w}, from)
 	})
+	handle("GET /backup", func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		return writeBackup(r.Context(), w, c.identity, c.store)
+	})
 	handle("/", func(w http.ResponseWriter, r *http.Request) error {
 		return &wire.Error{Code: "UnknownOperationException", Status: http.StatusNotFound,
 			Message: "This gantry (" + version + ") has no command " + r.Method + " " + r.URL.Path + ": the gantry that asks may be newer."}

@@ -57,14 +57,17 @@ type controlConfig struct {
 // A control is the control plane: the state, the engines, and the doors.
 type control struct {
 	controlConfig
-	store  *store.Store
-	root   *gantry.Principal
-	ledger *ledger.Ledger
-	ecs    *ecs.Service
-	acs    *acs.Server
-	tcs    *tcs.Server
-	logs   *logs.Engine
-	logOps *logsapi.Operations
+	store *store.Store
+	// restored says that the state comes from a backup, which may not know
+	// everything that runs.
+	restored bool
+	root     *gantry.Principal
+	ledger   *ledger.Ledger
+	ecs      *ecs.Service
+	acs      *acs.Server
+	tcs      *tcs.Server
+	logs     *logs.Engine
+	logOps   *logsapi.Operations
 	// lifecycle ends and forgets tasks, clusters and container instances.
 	lifecycle *lifecycle.Controller
 }
@@ -91,6 +94,11 @@ func (c *control) make(ctx context.Context) (err error) {
 	if err := acs.DisconnectAll(ctx, c.store); err != nil {
 		return err
 	}
+	origin, err := c.store.Origin(ctx)
+	if err != nil {
+		return err
+	}
+	c.restored = origin.Epoch > 0
 	place := c.identity.place()
 	c.ledger = ledger.New(c.store)
 	c.ecs = ecs.New(ecs.Config{
@@ -99,6 +107,7 @@ func (c *control) make(ctx context.Context) (err error) {
 	})
 	c.acs = acs.New(acs.Config{
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
+		KeepUnknown: c.restored,
 	})
 	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Now: time.Now, Log: c.log}
 	if c.logs, err = logs.Open(c.dir.file(logsFolder), c.log); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -41,7 +42,23 @@ func emptyMachine(ctx context.Context, d dataDir, id *identity, log *slog.Logger
 	if err := runtime.ReleaseMountNamespace(d.path); err != nil {
 		return err
 	}
-	return os.RemoveAll(runDir(id))
+	return errors.Join(removeCgroups(id), os.RemoveAll(runDir(id)))
+}
+
+// removeCgroups removes the cgroup that held those of the tasks, in every
+// hierarchy of version 1 and in version 2. It is empty by now.
+func removeCgroups(id *identity) error {
+	var errs []error
+	for _, pattern := range []string{"/sys/fs/cgroup/gantry-", "/sys/fs/cgroup/*/gantry-"} {
+		folders, err := filepath.Glob(pattern + id.ID)
+		errs = append(errs, err)
+		for _, f := range folders {
+			if err := os.Remove(f); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // stopAll stops the tasks of every cluster by the agents that know them.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gantry"
-	"gantry/internal/agent/engine"
 	"gantry/internal/agent/logdriver"
 	"gantry/internal/store"
 	"gantry/internal/wire"
@@ -20,18 +19,8 @@ import (
 // followEvery is how often a followed log is asked for more.
 const followEvery = 200 * time.Millisecond
 
-// shipping hands what an agent says of a container's output to the log drivers.
-type shipping struct{ *logdriver.Drivers }
-
-func (s shipping) Attach(ctx context.Context, out engine.LogOutput) error {
-	return s.Drivers.Attach(ctx, logdriver.Output{
-		ContainerID: out.ContainerID, ContainerName: out.ContainerName, TaskID: string(out.TaskID),
-		Driver: out.Driver, Options: out.Options,
-	})
-}
-
 // output prints what a container has printed: from CloudWatch Logs where its
-// driver put it there.
+// driver put it there, else from what the driver keeps on this machine.
 func (m *linuxMachine) output(ctx context.Context, w io.Writer, from outputRequest) error {
 	snap := m.control.store.View()
 	def, ok := store.Definitions.Get(snap, string(from.task.Definition))
@@ -46,7 +35,21 @@ func (m *linuxMachine) output(ctx context.Context, w io.Writer, from outputReque
 			return m.logStream(ctx, w, from, l.Options)
 		}
 	}
-	return errors.New("what this container prints is not readable yet: its log driver is not awslogs")
+	c := from.task.Container(from.container)
+	if c.RuntimeID == "" {
+		return fmt.Errorf("container %s has not been started", c.Name)
+	}
+	m.mu.Lock()
+	member := m.members[from.task.Cluster]
+	m.mu.Unlock()
+	if member == nil || member.drivers.Load() == nil {
+		return fmt.Errorf("this machine has not joined cluster %s", from.task.Cluster)
+	}
+	until := logdriver.UntilNow
+	if from.follow {
+		until = logdriver.UntilEnd
+	}
+	return member.drivers.Load().Print(ctx, w, c.RuntimeID, until)
 }
 
 // logStream prints a stream of CloudWatch Logs from its beginning.

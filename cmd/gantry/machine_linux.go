@@ -84,6 +84,8 @@ func (m *linuxMachine) String() string {
 func (m *linuxMachine) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.runtime.Run(ctx) })
+	g.Go(func() error { return m.serveMetadata(ctx) })
+	g.Go(func() error { return m.serveIntrospection(ctx) })
 	g.Go(func() error { return m.joinAll(ctx) })
 	return g.Wait()
 }

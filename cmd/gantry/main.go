@@ -59,6 +59,7 @@ eval "$(gantry env)", and use aws ecs as you know it.`,
 	root.AddCommand(
 		newUp(), newServer(), newAgent(), newDown(),
 		newEnv(), newStatus(), newLogs(), newImage(),
+		newBackup(), newRestore(),
 		newDocs(), newVersion(),
 	)
 	return root

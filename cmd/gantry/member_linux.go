@@ -33,8 +33,10 @@ const clusterLabel = "com.amazonaws.ecs.cluster"
 // A member is this machine as an instance of one cluster.
 type member struct {
 	agent atomic.Pointer[agent.Agent] // nil until it was opened
-	leave context.CancelFunc
-	gone  chan struct{} // closed when it has left
+	// drivers deliver what its containers print; nil until they were opened.
+	drivers atomic.Pointer[logdriver.Drivers]
+	leave   context.CancelFunc
+	gone    chan struct{} // closed when it has left
 }
 
 // instance is the id under which the cluster knows this machine; "" until it does.
@@ -126,6 +128,7 @@ func (m *linuxMachine) runAgent(ctx context.Context, cluster gantry.ClusterName,
 	if err != nil {
 		return err
 	}
+	me.drivers.Store(drivers)
 	me.agent.Store(a)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return drivers.Run(ctx) })
@@ -146,12 +149,12 @@ func (m *linuxMachine) openAgent(ctx context.Context, cluster gantry.ClusterName
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log drivers: %w", err)
 	}
-	p := parts.Join(shared, shipping{drivers})
+	p := parts.Join(shared, parts.Logs(drivers))
 	p.Containers = ownContainers{Containers: p.Containers, machine: m, cluster: cluster}
 	a, err := agent.New(ctx, agent.Config{
 		DataDir: m.folder(cluster), Cluster: string(cluster), Endpoint: m.endpoint, Region: string(m.identity.Region),
 		Credentials:    keys,
-		RuntimeVersion: "containerd", BuildHash: "gantry", LogDrivers: []string{"awslogs", "json-file", "none"},
+		RuntimeVersion: "containerd", BuildHash: "gantry", LogDrivers: logdriver.Names(),
 		Logger: log,
 	}, p)
 	return a, drivers, err
@@ -172,6 +175,10 @@ func (m *linuxMachine) forgetOld(cluster gantry.ClusterName) error {
 		if i, ok := store.Instances.Get(snap, p.Instance); ok && i.Status != gantry.InstanceInactive {
 			return nil
 		}
+	} else if m.control.restored {
+		// It joined after the backup was taken. Joining anew would end what it runs.
+		return fmt.Errorf("the backup that was restored does not know this machine's instance in cluster %s: its tasks run on; to join anew and end them, remove %s and start gantry again",
+			cluster, m.folder(cluster))
 	}
 	if err := os.RemoveAll(m.folder(cluster)); err != nil {
 		return fmt.Errorf("forget the old instance of cluster %s: %w", cluster, err)

@@ -3,11 +3,13 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"time"
 
 	"gantry"
+	"gantry/internal/loop"
 	"gantry/internal/store"
 )
 
@@ -47,57 +49,23 @@ func Keys(c store.Change) []string {
 	return nil
 }
 
-// retryAfter is the pause after a step that failed: the store is busy, or away.
-const retryAfter = 2 * time.Second
-
-// Run takes every step that is due until ctx ends, one at a time: what ends here is rare.
+// Run takes every step that is due until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
-	woken := make(chan string)
-	go func() {
-		defer close(woken)
-		for key := range c.Store.Wakes(ctx, Keys) {
-			select {
-			case woken <- key:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	due := map[string]time.Time{sweepKey: c.Now()}
-	for {
-		key, at := earliest(due)
-		timer := time.NewTimer(at.Sub(c.Now())) // there is always the sweep
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case key, ok := <-woken:
-			timer.Stop()
-			if !ok {
-				return ctx.Err() // the store is closed, which its owner tells
-			}
-			due[key] = c.Now()
-		case <-timer.C:
-			delete(due, key)
-			again, err := c.Reconcile(ctx, key)
-			if err != nil && ctx.Err() == nil {
-				c.Log.Error("lifecycle", "key", key, "error", err, "again in", retryAfter)
-				again = retryAfter
-			}
-			if again > 0 {
-				due[key] = c.Now().Add(again)
-			}
-		}
-	}
+	return loop.Loop{Name: "lifecycle", Wakes: c.wakes, Reconcile: c.Reconcile, Workers: workers, Log: c.Log}.Run(ctx)
 }
 
-func earliest(due map[string]time.Time) (key string, at time.Time) {
-	for k, t := range due {
-		if key == "" || t.Before(at) {
-			key, at = k, t
+// workers is how many keys are worked on at once: they wait for the store only,
+// which takes their updates in one transaction.
+const workers = 4
+
+// wakes begins with the sweep, which then asks for itself.
+func (c *Controller) wakes(ctx context.Context) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(sweepKey) {
+			return
 		}
+		c.Store.Wakes(ctx, Keys)(yield)
 	}
-	return key, at
 }
 
 // Reconcile takes the next step for a key, if any is due.

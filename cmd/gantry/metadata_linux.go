@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+	"time"
+
+	"gantry"
+	"gantry/internal/agent"
+	"gantry/internal/agent/metadata"
+)
+
+// serveMetadata answers containers that ask about themselves at 169.254.170.2.
+func (m *linuxMachine) serveMetadata(ctx context.Context) error {
+	address := m.network.MetadataAddress()
+	ln, err := net.Listen("tcp", address.String())
+	if err != nil {
+		return fmt.Errorf("serve task metadata: %w", err)
+	}
+	tells := agent.Metadata{Agents: m.agents}
+	return metadata.Serve(ctx, ln, metadata.NewEndpoint(metadata.Config{
+		Tasks: tells, Stats: tells, Credentials: tells, Tags: tells, Now: time.Now,
+	}))
+}
+
+// serveIntrospection answers on the port where the genuine agent does. There is
+// one such port on a host: a second gantry, or a genuine agent, goes without.
+func (m *linuxMachine) serveIntrospection(ctx context.Context) error {
+	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(metadata.IntrospectionPort)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		m.log.Info("no introspection: its port is in use", "port", metadata.IntrospectionPort)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("serve introspection: %w", err)
+	}
+	return metadata.Serve(ctx, ln, metadata.NewIntrospection(metadata.Introspection{
+		Instance: m.introspected, Tasks: agent.Metadata{Agents: m.agents},
+		License: "gantry is licensed under the Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0\n",
+	}))
+}
+
+// introspected is the instance that introspection tells of: that of the default
+// cluster, or of the first one where there is no default.
+func (m *linuxMachine) introspected() metadata.Instance {
+	version := "Amazon ECS Agent - v" + agent.Version + " (*gantry " + version + ")"
+	instances := m.instances()
+	cluster, found := gantry.DefaultCluster, instances[gantry.DefaultCluster] != ""
+	for name := range instances {
+		if !found || cluster != gantry.DefaultCluster && name < cluster {
+			cluster, found = name, true
+		}
+	}
+	if !found {
+		return metadata.Instance{Cluster: string(gantry.DefaultCluster), Version: version}
+	}
+	return metadata.Instance{
+		Cluster: string(cluster), ARN: string(m.identity.place().Instance(cluster, instances[cluster])), Version: version,
+	}
+}
+
+// agents are those of all clusters.
+func (m *linuxMachine) agents() []*agent.Agent {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*agent.Agent
+	for _, member := range m.members {
+		if a := member.agent.Load(); a != nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
