@@ -128,14 +128,15 @@ func (e *Engine) openGroup(dir string) (*group, error) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
-		var meta streamMeta
-		if err := readJSON(filepath.Join(path, "stream.json"), &meta); errors.Is(err, fs.ErrNotExist) {
+		meta, ok, err := readStreamMeta(path)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
 			if err := os.RemoveAll(path); err != nil {
 				return nil, err
 			}
 			continue
-		} else if err != nil {
-			return nil, err
 		}
 		s, err := openStream(path, meta, e.codec, e.limits)
 		if err != nil {
@@ -306,10 +307,12 @@ func (e *Engine) createStream(groupName, name string, now time.Time) error {
 		return diskError(err)
 	}
 	meta := streamMeta{Name: name, Created: now.UnixMilli()}
-	if err := replaceJSON(filepath.Join(dir, "stream.json"), meta); err != nil {
+	// A container start waits for this, and for nothing that needs the disk: the
+	// stream is made durable with its first events.
+	if err := placeJSON(filepath.Join(dir, streamFile), meta); err != nil {
 		return diskError(err)
 	}
-	g.streams[name] = &stream{dir: dir, codec: e.codec, limits: e.limits, meta: meta, next: 1}
+	g.streams[name] = &stream{dir: dir, codec: e.codec, limits: e.limits, meta: meta, next: 1, fresh: true}
 	return nil
 }
 

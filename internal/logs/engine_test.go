@@ -1,10 +1,12 @@
 package logs
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -213,5 +215,44 @@ func TestRetentionDeletesWholeSegments(t *testing.T) {
 	e.expire(now)
 	if got := readAll(t, e, "g", Forward, 0, math.MaxInt64, nil); !slices.Equal(got, []string{"new"}) {
 		t.Errorf("after retention and a new event: %v", got)
+	}
+}
+
+// A power cut right after a stream was made may leave a file without content; one
+// that has events is never taken for such.
+func TestHalfMadeStream(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, dir)
+	if err := e.createGroup(groupMeta{Name: "g"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"empty", "full"} {
+		if err := e.createStream("g", name, time.UnixMilli(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := put(e, "full", []Event{{Timestamp: 1, Message: "m"}}); err != nil {
+		t.Fatal(err)
+	}
+	cut := func(name string) {
+		s, err := e.stream("g", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(s.dir, streamFile), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cut("empty")
+	again := open(t, dir)
+	if _, err := again.stream("g", "empty"); !errors.Is(err, errStreamGone) {
+		t.Errorf("the half-made stream: %v", err)
+	}
+	if got := readAll(t, again, "g", Forward, 0, forever, nil); !slices.Equal(got, []string{"m"}) {
+		t.Errorf("got %v", got)
+	}
+	cut("full")
+	if _, err := Open(dir, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("a stream with events and without a name was opened")
 	}
 }

@@ -13,9 +13,9 @@ import (
 // datasync waits until the disk has a file's content.
 func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
-// syncDir waits until the disk has a folder's entries.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// syncDir waits until the disk has a folder's entries, or a file's content.
+func syncDir(path string) error {
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -25,6 +25,16 @@ func syncDir(dir string) error {
 
 // replaceJSON writes a small file so that a crash leaves the old or the new one.
 func replaceJSON(path string, v any) error {
+	return replace(path, v, (*os.File).Sync, syncDir)
+}
+
+// placeJSON is replaceJSON without waiting for the disk: a kill leaves the old or the
+// new file, a power cut may leave neither.
+func placeJSON(path string, v any) error {
+	return replace(path, v, func(*os.File) error { return nil }, func(string) error { return nil })
+}
+
+func replace(path string, v any, syncFile func(*os.File) error, syncDir func(string) error) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -35,7 +45,7 @@ func replaceJSON(path string, v any) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, syncFile(f), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	if err := os.Rename(temp, path); err != nil {

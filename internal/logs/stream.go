@@ -22,6 +22,7 @@ type stream struct {
 	next     uint64   // the number of the next event
 	lastIn   int64    // time of the newest ingestion
 	deleted  bool
+	fresh    bool // the disk may not have the stream itself yet
 	idle     bool // nothing was written since tidy looked
 }
 
@@ -29,6 +30,21 @@ type stream struct {
 type streamMeta struct {
 	Name    string `json:"name"`
 	Created int64  `json:"created"` // milliseconds since 1970
+}
+
+const streamFile = "stream.json"
+
+// readStreamMeta reads a stream's stream.json; ok is false for a stream without
+// events whose making a crash cut short.
+func readStreamMeta(dir string) (meta streamMeta, ok bool, err error) {
+	err = readJSON(filepath.Join(dir, streamFile), &meta)
+	if err == nil {
+		return meta, true, nil
+	}
+	if names, globErr := filepath.Glob(filepath.Join(dir, "*.log")); globErr == nil && len(names) == 0 {
+		return meta, false, nil
+	}
+	return meta, false, err
 }
 
 func openStream(dir string, meta streamMeta, c *codec, l limits) (*stream, error) {
@@ -66,6 +82,11 @@ func (s *stream) append(events []Event) error {
 		events[i].Seq = s.next + uint64(i)
 	}
 	s.idle = false
+	if s.fresh {
+		if err := s.settle(); err != nil {
+			return fmt.Errorf("make log stream %s durable: %w", s.meta.Name, err)
+		}
+	}
 	seg, err := s.writable(events[0].Ingested)
 	if err != nil {
 		return err
@@ -79,6 +100,17 @@ func (s *stream) append(events []Event) error {
 	seg.size += int64(len(data))
 	s.next += uint64(len(events))
 	s.lastIn = max(s.lastIn, b.ingested)
+	return nil
+}
+
+// settle waits until the disk has the stream itself.
+func (s *stream) settle() error {
+	for _, path := range []string{filepath.Join(s.dir, streamFile), s.dir, filepath.Dir(s.dir)} {
+		if err := syncDir(path); err != nil {
+			return err
+		}
+	}
+	s.fresh = false
 	return nil
 }
 
