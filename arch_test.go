@@ -68,6 +68,7 @@ var dependencies = []struct {
 	reason string
 }{
 	{"go.etcd.io/etcd/", []string{"internal/store"}, "the state: transactions, watches, snapshots"},
+	{"go.uber.org/zap", []string{"internal/store"}, "what etcd logs with, bridged to slog"},
 	{"github.com/tidwall/btree", []string{"internal/store"}, "copy-on-write maps for the replica"},
 	{"go.etcd.io/bbolt", []string{"internal/agent"}, "the agent's own state"},
 	{"github.com/containerd/", []string{"internal/agent/runtime"}, "containers"},

@@ -28,12 +28,12 @@ type EtcdConfig struct {
 	Quota int64
 
 	// Endpoints are the client URLs of an etcd that runs elsewhere, reached with TLS
-	// where it is set. Its --max-request-bytes has to be at least a quarter of a
-	// mebibyte more than MaxBytes, here and for MaxOps --max-txn-ops.
+	// where it is set.
 	Endpoints []string
 	TLS       *tls.Config
-	// MaxOps and MaxBytes are what one transaction may have there. 0 means etcd's
-	// own defaults: 128 and 1.5 MiB.
+	// MaxOps and MaxBytes are what one transaction may have there: its --max-txn-ops
+	// and --max-request-bytes. 0 means etcd's own defaults: 128 and 1.5 MiB, which is
+	// little for a service of many tasks.
 	MaxOps, MaxBytes int
 
 	// Log gets etcd's warnings and errors, and its chatter at debug level.

@@ -47,13 +47,13 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error)
 		if unsure != nil {
 			return 0, unsure
 		}
-		if fresh == base || s.backend.alone() {
-			return base.revision, err
+		if fresh == base || s.backend.alone() || tx.holds(fresh) {
+			if err != nil {
+				return 0, err
+			}
+			return base.revision, nil
 		}
 		base = fresh
-		if tx.holds(base) {
-			return base.revision, err
-		}
 		tx, err = run(base, max, f)
 	}
 	if err := s.admit(tx); err != nil {
