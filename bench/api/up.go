@@ -1,3 +1,94 @@
 package main
 
-func measureUp(o options) error { return nil }
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"gantry/bench/alone"
+	"gantry/bench/gantryup"
+	"gantry/bench/measure"
+	"gantry/internal/wire/ecsapi"
+)
+
+// idleAfter is how long gantry is left alone before its memory is looked at.
+const idleAfter = 5 * time.Second
+
+// measureUp starts the real program again and again on one data dir, with one
+// cluster that its machine is an instance of.
+func measureUp(o options) (err error) {
+	if why := alone.Lacking(o.program); why != "" {
+		fmt.Printf("\ngantry up: skipped: %s\n", why)
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "gantry-bench")
+	if err != nil {
+		return err
+	}
+	s, err := gantryup.Start(o.program, dir)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	defer func() { err = errors.Join(err, s.Down()) }()
+	first := s.Ready
+	if err := s.API.Call("CreateCluster", &ecsapi.CreateClusterInput{}, nil); err != nil {
+		return err
+	}
+	var warm measure.Sample
+	for range o.rounds {
+		if err := s.Terminate(); err != nil {
+			return fmt.Errorf("stop gantry: %w", err)
+		}
+		if s, err = gantryup.Start(o.program, dir); err != nil {
+			return err
+		}
+		warm = append(warm, s.Ready.Seconds()*1000)
+	}
+	time.Sleep(idleAfter)
+	clock := measure.Start(s.Pid())
+	own, err := measure.PSS(s.Pid())
+	if err != nil {
+		return err
+	}
+	all := own
+	for _, pid := range childrenOf(s.Pid()) {
+		if pss, err := measure.PSS(pid); err == nil {
+			all += pss
+		}
+	}
+	time.Sleep(idleAfter)
+	span := clock.Stop()
+	fmt.Printf("\ngantry up, one cluster, its machine an instance of it\n")
+	fmt.Printf("  first start, which unpacks the runtime: ready in %d ms\n", first.Milliseconds())
+	fmt.Printf("  warm: ready in %s ms\n", warm.Text("%.0f"))
+	fmt.Printf("  idle: %d MiB PSS; with the processes it keeps ready %d MiB; %.1f%% of a core\n",
+		own>>20, all>>20, 100*span.CPU.Seconds()/span.Wall.Seconds())
+	return nil
+}
+
+// childrenOf are the processes whose parent is pid.
+func childrenOf(pid int) []int {
+	var out []int
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			out = append(out, child)
+		}
+	}
+	return out
+}
