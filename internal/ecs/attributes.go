@@ -79,7 +79,8 @@ func checkAttributes(attributes []ecsapi.Attribute) error {
 }
 
 // changeAttributes carries change out for each attribute on the instance that it
-// names, all in one transaction. out is what was asked for, with full ARNs.
+// names, all in one transaction. out is what was asked for with the instances'
+// ARNs, and without their type, as ECS answers it.
 func (s *Service) changeAttributes(ctx context.Context, clusterRef *string, attributes []ecsapi.Attribute, change func(*gantry.Instance, ecsapi.Attribute), out *[]ecsapi.Attribute) error {
 	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
 		*out = []ecsapi.Attribute{}
@@ -105,8 +106,7 @@ func (s *Service) changeAttributes(ctx context.Context, clusterRef *string, attr
 			next.Version++
 			store.Instances.Put(tx, &next)
 			*out = append(*out, ecsapi.Attribute{
-				Name: a.Name, Value: a.Value, TargetType: ecsapi.TargetTypeContainerInstance,
-				TargetId: new(string(s.cfg.Place.Instance(c.Name, id))),
+				Name: a.Name, Value: a.Value, TargetId: new(string(s.cfg.Place.Instance(c.Name, id))),
 			})
 		}
 		return nil
@@ -147,7 +147,7 @@ func (s *Service) listAttributes(ctx context.Context, in *ecsapi.ListAttributesI
 		}
 		for _, a := range i.Attributes {
 			if (in.AttributeName == nil || *a.Name == *in.AttributeName) && (in.AttributeValue == nil || wire.Value(a.Value) == *in.AttributeValue) {
-				a.TargetId, a.TargetType = new(string(s.cfg.Place.Instance(c.Name, i.ID))), ecsapi.TargetTypeContainerInstance
+				a.TargetId = new(string(s.cfg.Place.Instance(c.Name, i.ID)))
 				found = append(found, a)
 			}
 		}
@@ -155,9 +155,5 @@ func (s *Service) listAttributes(ctx context.Context, in *ecsapi.ListAttributesI
 	key := func(a ecsapi.Attribute) string { return *a.TargetId + " " + *a.Name }
 	slices.SortFunc(found, func(a, b ecsapi.Attribute) int { return strings.Compare(key(a), key(b)) })
 	found, next := cut(p, found, key, nil)
-	// The answer names the instance by its ARN and leaves the type out, as ECS does.
-	for i := range found {
-		found[i].TargetType = ""
-	}
 	return &ecsapi.ListAttributesOutput{Attributes: found, NextToken: next}, nil
 }

@@ -62,8 +62,18 @@ func (s *Service) newCluster(in *ecsapi.CreateClusterInput) (*gantry.Cluster, er
 	return &gantry.Cluster{
 		Name: gantry.ClusterName(name), Status: gantry.Active, CreatedAt: s.now(),
 		Settings: in.Settings, Configuration: in.Configuration, Tags: mergeTags(nil, in.Tags),
-		CapacityProviders: in.CapacityProviders, DefaultStrategy: in.DefaultCapacityProviderStrategy,
+		CapacityProviders: in.CapacityProviders, DefaultStrategy: completeStrategy(in.DefaultCapacityProviderStrategy),
 	}, nil
+}
+
+// completeStrategy fills in the base and weight that ECS always answers.
+func completeStrategy(items []ecsapi.CapacityProviderStrategyItem) []ecsapi.CapacityProviderStrategyItem {
+	out := slices.Clone(items)
+	for i := range out {
+		out[i].Base = firstOf(out[i].Base, new(int32(0)))
+		out[i].Weight = firstOf(out[i].Weight, new(int32(0)))
+	}
+	return out
 }
 
 func checkProviders(in *ecsapi.CreateClusterInput) error {
