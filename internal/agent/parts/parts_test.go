@@ -3,17 +3,16 @@ package parts
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,7 +20,7 @@ import (
 
 	"gantry/internal/agent"
 	"gantry/internal/agent/agenttest"
-	"gantry/internal/agent/engine"
+	"gantry/internal/agent/logdriver"
 	"gantry/internal/agent/network"
 	"gantry/internal/agent/runtime"
 	"gantry/internal/wire/acsapi"
@@ -138,19 +137,13 @@ func imageTar(t testing.TB) []byte {
 	return out.Bytes()
 }
 
-// noLogs leaves what containers print in its files.
-type noLogs struct{}
-
-func (noLogs) Attach(context.Context, engine.LogOutput) error { return nil }
-func (noLogs) Drain(context.Context, string) error            { return nil }
-func (noLogs) Forget(context.Context, string) error           { return nil }
-
 // A host is a machine whose agent can be stopped and started again.
 type host struct {
 	t       *testing.T
 	dir     string
 	plane   *agenttest.Plane
 	machine Machine
+	logs    *logdriver.Drivers
 	agent   *agent.Agent
 	halt    func()
 }
@@ -192,40 +185,77 @@ func newHost(t *testing.T) *host {
 			t.Error(err)
 		}
 	})
+	h.logs, err = logdriver.Open(logdriver.Config{Dir: h.machine.OutputDir, Region: "us-east-1", Log: logger})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.logs.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	h.start()
-	t.Cleanup(func() { h.halt() })
+	t.Cleanup(func() { h.down(id) })
+	h.plane.Connected(1)
 	return h
+}
+
+// open opens the agent, which takes up what is there.
+func (h *host) open() *agent.Agent {
+	h.t.Helper()
+	logger := slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	a, err := agent.New(context.Background(), agent.Config{
+		DataDir: filepath.Join(h.dir, "agent"), Cluster: agenttest.Cluster, Endpoint: h.plane.URL, Region: "us-east-1",
+		Credentials: agent.StaticCredentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, Logger: logger,
+		CleanupWait: time.Hour, LogDrivers: logdriver.Names(),
+	}, Join(h.machine, Logs(h.logs)))
+	must(h.t, err)
+	return a
 }
 
 // start starts the agent; halt stops it and leaves its containers.
 func (h *host) start() {
 	h.t.Helper()
-	logger := slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	a, err := agent.New(h.t.Context(), agent.Config{
-		DataDir: filepath.Join(h.dir, "agent"), Cluster: agenttest.Cluster, Endpoint: h.plane.URL, Region: "us-east-1",
-		Credentials: agent.StaticCredentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, Logger: logger,
-		CleanupWait: time.Hour, LogDrivers: []string{"none"},
-	}, Join(h.machine, noLogs{}))
-	must(h.t, err)
+	h.agent = h.open()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	h.agent = a
+	go func() { done <- h.agent.Run(ctx) }()
 	h.halt = func() {
 		cancel()
-		if err := errors.Join(<-done, a.Close()); err != nil {
+		if err := errors.Join(<-done, h.agent.Close()); err != nil {
 			h.t.Error(err)
 		}
 		h.halt = func() {}
 	}
 }
 
-const taskARN = "arn:aws:ecs:us-east-1:123456789012:task/demo/00000000000000000000000000000001"
+// down stops the agent and then all of its tasks, as gantry down does, and looks for what is left.
+func (h *host) down(id string) {
+	h.halt()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	a := h.open()
+	if err := errors.Join(a.StopAll(ctx), a.Close()); err != nil {
+		h.t.Error(err)
+	}
+	if list, err := h.machine.Runtime.List(ctx); err != nil || len(list) > 0 {
+		h.t.Errorf("left: containers %+v, %v", list, err)
+	}
+	if attached := h.machine.Network.Attached(); len(attached) > 0 {
+		h.t.Errorf("left: networks %v", attached)
+	}
+	if groups, _ := filepath.Glob("/sys/fs/cgroup/*/gantry-" + id + "/*/"); len(groups) > 0 {
+		h.t.Errorf("left: control groups %v", groups)
+	}
+}
 
 // payload is a task of one definition.
 func payload(arn string, containers ...acsapi.Container) acsapi.Task {
 	for i := range containers {
-		containers[i].Image, containers[i].Memory = testImage, 64
+		c := &containers[i]
+		c.Image, c.Memory = cmp.Or(c.Image, testImage), cmp.Or(c.Memory, 64)
 	}
 	return acsapi.Task{
 		Arn: arn, Family: "web", Version: "1", DesiredStatus: "RUNNING", NetworkMode: "bridge", Overrides: "{}",
@@ -235,50 +265,4 @@ func payload(arn string, containers ...acsapi.Container) acsapi.Task {
 
 func stop(arn string) acsapi.Task {
 	return acsapi.Task{Arn: arn, Family: "web", Version: "1", DesiredStatus: "STOPPED", Overrides: "{}"}
-}
-
-func TestATaskRunsAndStops(t *testing.T) {
-	h := newHost(t)
-	h.plane.Connected(1)
-	h.plane.Payload("p1", 1, payload(taskARN, acsapi.Container{
-		Name: "web", Essential: true, Command: []string{"serve", "8080"}, Environment: map[string]string{"A": "b"},
-		PortMappings: []acsapi.PortMapping{{ContainerPort: 8080}},
-	}))
-	h.plane.Acked("p1")
-	running := h.plane.Change(taskARN, "RUNNING")
-	if len(running.Containers) != 1 || len(running.Containers[0].NetworkBindings) != 1 {
-		t.Fatalf("RUNNING with %+v", running.Containers)
-	}
-	port := *running.Containers[0].NetworkBindings[0].HostPort
-	body := get(t, fmt.Sprintf("http://127.0.0.1:%d/", port))
-	for _, want := range []string{"\nA=b\n", "ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/", "AWS_REGION=us-east-1"} {
-		if !strings.Contains("\n"+body, want) {
-			t.Errorf("the container does not see %q in\n%s", want, body)
-		}
-	}
-	h.plane.Payload("p2", 2, func() acsapi.Task { s := stop(taskARN); return s }())
-	h.plane.Acked("p2")
-	stopped := h.plane.Change(taskARN, "STOPPED")
-	if c := stopped.Containers[0]; c.ExitCode == nil || *c.ExitCode != 2 && *c.ExitCode != 143 {
-		t.Errorf("stopped with %+v", c)
-	}
-}
-
-// get asks until somebody answers: a container is RUNNING before its program listens.
-func get(t *testing.T, url string) string {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		r, err := http.Get(url)
-		if err == nil {
-			defer r.Body.Close()
-			body, err := io.ReadAll(r.Body)
-			must(t, err)
-			return string(body)
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }

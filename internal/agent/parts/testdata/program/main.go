@@ -30,7 +30,7 @@ func main() {
 		fmt.Println("waiting")
 		<-term
 		os.Exit(0)
-	case "serve": // PORT: answers with the environment, or after /write with what was written
+	case "serve": // PORT: answers with the environment and /etc/hosts
 		http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))
 			hosts, _ := os.ReadFile("/etc/hosts")
@@ -43,11 +43,27 @@ func main() {
 		}
 		fmt.Println("serving")
 		_ = http.Serve(l, nil)
-	case "count": // FILE: appends a byte, then exits with how many there are after 61 s, or at once from the second on
+	case "count": // FILE AFTER: appends a byte, waits, exits with how many there are
 		f, _ := os.OpenFile(args[1], os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o644)
 		f.WriteString("x")
 		info, _ := f.Stat()
+		fmt.Println(info.Size())
+		d, _ := time.ParseDuration(args[2])
+		time.Sleep(d)
 		os.Exit(int(info.Size()))
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("deaf")
+		time.Sleep(time.Hour)
+	case "pids": // exits with how many processes it sees
+		n := 0
+		entries, _ := os.ReadDir("/proc")
+		for _, e := range entries {
+			if _, err := strconv.Atoi(e.Name()); err == nil {
+				n++
+			}
+		}
+		os.Exit(n)
 	case "exists": // FILE
 		if _, err := os.Stat(args[1]); err != nil {
 			os.Exit(1)
