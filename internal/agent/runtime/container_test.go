@@ -154,6 +154,7 @@ func TestRefused(t *testing.T) {
 		{"mounted twice", "CannotCreateContainerError: container path /x is mounted twice", func(s *Spec) { s.Tmpfs = []Tmpfs{{ContainerPath: "/x"}, {ContainerPath: "/x/"}} }},
 		{"no such volume", "CannotCreateContainerError: volume none: no such volume: none", func(s *Spec) { s.Mounts = []Mount{{Volume: "none", Destination: "/x"}} }},
 		{"signal", `CannotCreateContainerError: signal "SIGFUN" is not known`, func(s *Spec) { s.StopSignal = "SIGFUN" }},
+		{"swap without memory", "CannotCreateContainerError: maxSwap needs a memory limit for the container", func(s *Spec) { s.Resources.SwapBytes = new(int64(1)) }},
 		{"network namespace", "CannotCreateContainerError: …/run/netns/none…", func(s *Spec) { s.Network.Path = "/run/netns/none" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -217,6 +218,25 @@ func TestMemory(t *testing.T) {
 	}
 	must(t, r.RemoveTaskCgroup(ctx, task))
 	must(t, r.RemoveTaskCgroup(ctx, task))
+}
+
+// maxSwap is enforced where the kernel accounts swap, and else refused.
+func TestSwap(t *testing.T) {
+	r, ctx := open(t)
+	if r.cgroups.unified != "" {
+		t.Skip("looks at control files of version 1")
+	}
+	s := spec(t, "cat", "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
+	s.Resources.MemoryBytes, s.Resources.SwapBytes = 32<<20, new(int64(16<<20))
+	if _, err := os.Stat(filepath.Join(r.cgroups.trees["memory"], "memory.memsw.limit_in_bytes")); err != nil {
+		if _, err := r.Create(ctx, s); !strings.Contains(reason(err), "maxSwap cannot be enforced: this host's kernel does not account swap") {
+			t.Errorf("got %v", err)
+		}
+		return
+	}
+	if got := run(t, r, ctx, s); got.Stdout != "50331648\n" {
+		t.Errorf("got %+v", got)
+	}
 }
 
 func TestCPULimit(t *testing.T) {
