@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/typeurl/v2"
@@ -204,6 +205,41 @@ func TestKilled(t *testing.T) {
 	must(t, r.Kill(ctx, waiter.ID, ""))
 	if got := finish(t, r, ctx, waiter); got.Exit.Code != 3 {
 		t.Errorf("the waiter ended with %+v", got.Exit)
+	}
+}
+
+// However far a launch was when gantry was killed, the next start can say what
+// is there, and can take all of it away: containers, shims, mounts, groups.
+func TestKilledAnywhere(t *testing.T) {
+	r, ctx := open(t)
+	must(t, r.Close())
+	config := r.config
+	for _, after := range []time.Duration{30, 60, 90, 120, 160, 200, 260, 350, 500, 700} {
+		config.Logger = nil
+		specs := []Spec{spec(t, "wait"), spec(t, "exit", "4"), spec(t, "wait")}
+		text, err := json.Marshal(script{config, specs})
+		must(t, err)
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), helperRole+"=gantry", helperInput+"="+string(text))
+		_, err = cmd.StdinPipe() // keeps it waiting; Wait closes it
+		must(t, err)
+		must(t, cmd.Start())
+		<-time.After(after * time.Millisecond)
+		must(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+
+		config.Logger = r.config.Logger
+		again, err := Open(ctx, config)
+		must(t, err)
+		list, err := again.List(ctx)
+		must(t, err)
+		t.Logf("killed after %v ms: %d containers", int(after), len(list))
+		for _, c := range list {
+			if c.State == Stopped && c.Exit.Code != 4 {
+				t.Errorf("container %s ended with %+v", c.ID, *c.Exit)
+			}
+		}
+		wipe(t, again)
 	}
 }
 
