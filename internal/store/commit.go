@@ -166,7 +166,7 @@ func (g *group) commit(s *Store) (done bool) {
 // write makes the group's writes durable, and waits until the replica shows them,
 // or shows the transaction of another server that was faster.
 func (g *group) write(s *Store) (rev Revision, committed bool, err error) {
-	p, writes := g.prepare(fmt.Sprintf("%s/%d", s.id, g.base.head+1))
+	p, writes := g.prepare(fmt.Sprintf("%s/%d", s.id, s.sent.Add(1)))
 	s.replica.announce(p)
 	defer s.replica.announce(nil)
 	t := transaction{head: g.base.head, id: p.id, writes: writes}

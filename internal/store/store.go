@@ -67,6 +67,9 @@ type Store struct {
 	queue   chan *update
 	log     *slog.Logger
 	id      string // of this run of this server
+	// sent counts transactions asked for, so that none is taken for another: one that
+	// got no answer may turn up when the next is under way.
+	sent atomic.Int64
 
 	compacted atomicRevision // up to which history was
 	relieved  atomic.Int64   // when the keeper was last called, in Unix nanoseconds

@@ -1,8 +1,6 @@
 package store
 
-import (
-	"context"
-)
+import "context"
 
 // An update waits for the committer. Its function only ever runs on the
 // goroutine that called Update.
@@ -96,7 +94,8 @@ func (u *update) left() bool {
 	}
 }
 
-// rerun has the caller run its function on the state now. It reports false if the caller has left.
+// rerun has the caller run its function on the state now. It reports false if the
+// caller has left.
 func (u *update) rerun(now state) bool {
 	select {
 	case u.again <- now:
