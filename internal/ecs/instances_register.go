@@ -14,9 +14,16 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// maxRegistered bounds the attributes of one registration: the genuine agent sends
-// some fifty, and an operator may add his own.
-const maxRegistered = 500
+// What one registration may hold, so that no agent can fill the store.
+const (
+	// maxRegistered bounds the attributes: the genuine agent sends some fifty, and an
+	// operator may add his own.
+	maxRegistered = 500
+	// maxRegisteredText bounds a name, a value and the token, in bytes: an ARN fits.
+	maxRegisteredText = 2048
+	// maxResources bounds totalResources, of which the genuine agent sends five.
+	maxResources = 50
+)
 
 func (s *Service) registerContainerInstance(ctx context.Context, in *ecsapi.RegisterContainerInstanceInput) (*ecsapi.RegisterContainerInstanceOutput, error) {
 	made, err := s.newInstance(in)
@@ -143,6 +150,12 @@ func (s *Service) newInstance(in *ecsapi.RegisterContainerInstanceInput) (*gantr
 	if len(in.Attributes) > maxRegistered {
 		return nil, invalid("The registration has %d attributes; at most %d are allowed.", len(in.Attributes), maxRegistered)
 	}
+	if n := len(in.TotalResources); n > maxResources {
+		return nil, invalid("The registration has %d resources; at most %d are allowed.", n, maxResources)
+	}
+	if n := len(wire.Value(in.ClientToken)); n > maxRegisteredText {
+		return nil, invalid("clientToken has %d characters; at most %d are allowed.", n, maxRegisteredText)
+	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
@@ -153,6 +166,9 @@ func (s *Service) newInstance(in *ecsapi.RegisterContainerInstanceInput) (*gantr
 	for _, a := range in.Attributes {
 		if wire.Value(a.Name) == "" {
 			return nil, invalid("An attribute has no name.")
+		}
+		if n := len(*a.Name) + len(wire.Value(a.Value)); n > maxRegisteredText {
+			return nil, invalid("The attribute %s has %d characters with its value; at most %d are allowed.", wire.Shorten(*a.Name), n, maxRegisteredText)
 		}
 		i.Attributes = append(i.Attributes, ecsapi.Attribute{Name: a.Name, Value: a.Value})
 	}

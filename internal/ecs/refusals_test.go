@@ -129,6 +129,10 @@ func TestRefusals(t *testing.T) {
 		{"register in no cluster", call(w, w.ops.RegisterContainerInstance, &ecsapi.RegisterContainerInstanceInput{Cluster: new("nope")}), "ClusterNotFoundException: Cluster not found."},
 		{"register with a port that is none", call(w, w.ops.RegisterContainerInstance, &ecsapi.RegisterContainerInstanceInput{Cluster: new("prod"), TotalResources: []ecsapi.Resource{{Name: new("PORTS"), StringSetValue: []string{"ssh"}}}}),
 			"InvalidParameterException: ssh is not a port: a number from 1 to 65535 is expected."},
+		{"register with an endless attribute", call(w, w.ops.RegisterContainerInstance, &ecsapi.RegisterContainerInstanceInput{Cluster: new("prod"), Attributes: []ecsapi.Attribute{{Name: new("a"), Value: new(strings.Repeat("x", 2048))}}}),
+			"InvalidParameterException: The attribute a has 2049 characters with its value; at most 2048 are allowed."},
+		{"register with an endless token", call(w, w.ops.RegisterContainerInstance, &ecsapi.RegisterContainerInstanceInput{Cluster: new("prod"), ClientToken: new(strings.Repeat("x", 2049))}),
+			"InvalidParameterException: clientToken has 2049 characters; at most 2048 are allowed."},
 		{"register again as nobody", call(w, w.ops.RegisterContainerInstance, &ecsapi.RegisterContainerInstanceInput{Cluster: new("prod"), ContainerInstanceArn: new("0123")}),
 			"ClientException: Container instance 0123 is not registered in cluster prod."},
 		{"deregister with tasks", call(w, w.ops.DeregisterContainerInstance, &ecsapi.DeregisterContainerInstanceInput{Cluster: new("prod"), ContainerInstance: new(instance)}),
@@ -160,7 +164,7 @@ func TestRefusals(t *testing.T) {
 		{"value that is none", call(w, w.ops.PutAccountSettingDefault, &ecsapi.PutAccountSettingDefaultInput{Name: ecsapi.SettingNameContainerInsights, Value: new("maybe")}),
 			"InvalidParameterException: Invalid value for setting containerInsights: maybe. Valid values are: enabled, disabled, enhanced."},
 		{"the short ARN format", call(w, w.ops.PutAccountSetting, &ecsapi.PutAccountSettingInput{Name: ecsapi.SettingNameTaskLongArnFormat, Value: new("disabled")}),
-			"InvalidParameterException: Invalid value for setting taskLongArnFormat: disabled. Valid values are: enabled, on."},
+			"InvalidParameterException: You can no longer disable Long Arn settings."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w.t = t

@@ -67,6 +67,10 @@ func (s *Service) putSetting(ctx context.Context, name ecsapi.SettingName, value
 	if !ok {
 		return nil, invalid("Setting name is unsupported: %s.", wire.Shorten(string(name)))
 	}
+	if slices.Equal(rule.values, onlyOn) && slices.Contains([]string{"disabled", "off"}, value) {
+		// Terraform, which disables what it destroys, knows these words and goes on.
+		return nil, invalid("You can no longer disable Long Arn settings.")
+	}
 	if !slices.Contains(rule.values, value) {
 		return nil, invalid("Invalid value for setting %s: %s. Valid values are: %s.", name, wire.Shorten(value), strings.Join(rule.values, ", "))
 	}
