@@ -41,7 +41,13 @@ func repository() string {
 	return dir
 }
 
-func program() string { return filepath.Join(repository(), "bin", "gantry") }
+// program is bin/gantry, unless GANTRY_PROGRAM names another one.
+func program() string {
+	if other := os.Getenv("GANTRY_PROGRAM"); other != "" {
+		return other
+	}
+	return filepath.Join(repository(), "bin", "gantry")
+}
 
 func sampleTar(name string) string {
 	return filepath.Join(repository(), "build", "samples", name+".tar")
