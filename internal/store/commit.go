@@ -179,7 +179,10 @@ func (g *group) write(s *Store) (rev Revision, committed bool, err error) {
 		_, err = s.Newer(s.ctx, rev-1)
 		return rev, true, err
 	case err == nil:
-		return 0, false, s.overtaken(s.ctx, g.base.head)
+		// A transaction that etcd's client has sent twice comes too late for itself.
+		err = s.overtaken(s.ctx, g.base.head)
+		rev, committed = s.replica.made(p)
+		return rev, committed, err
 	case errors.Is(err, errUnsettled), errors.Is(err, ErrNoSpace):
 		return g.settle(s, p, err)
 	}

@@ -54,6 +54,10 @@ func TestNoAnswer(t *testing.T) {
 			do()
 			return 0, false, ErrNoSpace
 		}},
+		{name: "it was sent twice", n: 11, next: func(do commit) (Revision, bool, error) {
+			do()
+			return do()
+		}},
 		{name: "there was no space", n: 10, want: ErrNoSpace, next: func(commit) (Revision, bool, error) {
 			return 0, false, ErrNoSpace
 		}},
