@@ -95,6 +95,9 @@ func (d dataDir) read() (*identity, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, d.mustBeEmpty()
 	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%s is not a folder: choose another --data-dir", d.path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the data dir: %w", err)
 	}
@@ -115,9 +118,6 @@ func (d dataDir) mustBeEmpty() error {
 	entries, err := os.ReadDir(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	}
-	if errors.Is(err, syscall.ENOTDIR) {
-		return fmt.Errorf("%s is not a folder: choose another --data-dir", d.path)
 	}
 	if err != nil {
 		return fmt.Errorf("read the data dir: %w", err)

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gantry"
+	"gantry/internal/store"
+)
+
+// aMachine is a machine without containers, for the control plane's tests.
+type aMachine struct{ loaded string }
+
+func (*aMachine) String() string                                      { return "no containers" }
+func (*aMachine) run(ctx context.Context) error                       { <-ctx.Done(); return ctx.Err() }
+func (*aMachine) ready(context.Context) error                         { return nil }
+func (*aMachine) joined(context.Context, gantry.ClusterName) error    { return nil }
+func (*aMachine) instances() map[gantry.ClusterName]gantry.InstanceID { return nil }
+func (*aMachine) images(context.Context) ([]image, error) {
+	return []image{{Name: "web:1", Digest: "sha256:0123456789abcdef", Size: 3 << 20}}, nil
+}
+func (*aMachine) close() {}
+func (m *aMachine) output(_ context.Context, w io.Writer, r outputRequest) error {
+	_, err := fmt.Fprintf(w, "%s of %s, follow %t\n", r.container, r.task.ID, r.follow)
+	return err
+}
+
+func (m *aMachine) load(_ context.Context, tar io.Reader) ([]image, error) {
+	text, err := io.ReadAll(tar)
+	if err != nil {
+		return nil, err
+	}
+	if m.loaded = string(text); m.loaded == "broken" {
+		return nil, errors.New("load an image: broken is not an archive")
+	}
+	return []image{{Name: "web:1"}}, nil
+}
+
+// running serves a control plane on a fresh data dir until the test ends.
+func running(t *testing.T) (*control, *aMachine) {
+	d := dataDir{t.TempDir()}
+	id, err := d.create(gantry.Place{}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := openControl(t.Context(), controlConfig{dir: d, identity: id, endpoint: endpointOf(ln.Addr()), log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &aMachine{}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- c.run(ctx, ln, m) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ran; !errors.Is(err, context.Canceled) {
+			t.Errorf("run: %v", err)
+		}
+		c.close()
+	})
+	if err := errors.Join(c.join(t.Context(), m), c.writeFiles()); err != nil {
+		t.Fatal(err)
+	}
+	return c, m
+}
+
+// gantryCommand runs a command line and returns what it printed, or its error.
+func gantryCommand(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	root := newRoot()
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs(args)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestCommands(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	c, m := running(t)
+	dir := c.dir.path
+	_, err := c.store.Update(t.Context(), func(tx *store.Tx) error {
+		store.Tasks.Put(tx, &gantry.Task{ID: "aa11", Cluster: "default", LastStatus: gantry.Running, DesiredStatus: gantry.Running,
+			Containers: []gantry.Container{{Name: "web"}}})
+		store.Tasks.Put(tx, &gantry.Task{ID: "aa22", Cluster: "default", LastStatus: gantry.Running, DesiredStatus: gantry.Running,
+			Containers: []gantry.Container{{Name: "web"}, {Name: "side"}}})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(t.TempDir(), "image.tar")
+	broken := archive + ".broken"
+	if err := errors.Join(os.WriteFile(archive, []byte("an archive"), 0o600), os.WriteFile(broken, []byte("broken"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args string
+		want string // in the output
+		err  string // in the error
+	}{
+		{args: "status", want: "default   ACTIVE   0           0           2"},
+		{args: "status --json", want: `"account": "123456789012"`},
+		{args: "image ls", want: "web:1   sha256:0123456789ab   3.0 MiB"},
+		{args: "image load " + archive, want: "loaded web:1"},
+		{args: "image load " + broken, err: "load an image: broken is not an archive"},
+		{args: "image load /nowhere", err: "no such file"},
+		{args: "logs aa1", want: "web of aa11, follow false"},
+		{args: "logs aa22 web", want: "web of aa22, follow false"},
+		{args: "logs -f arn:aws:ecs:us-east-1:123456789012:task/default/aa22 side", want: "side of aa22, follow true"},
+		{args: "logs aa22", err: "task aa22 has several containers, name one: web, side"},
+		{args: "logs aa22 db", err: "task aa22 has no container db, but: web, side"},
+		{args: "logs aa web", err: "2 tasks begin with aa: give more of the id"},
+		{args: "logs zz", err: "there is no task zz"},
+		{args: "logs --cluster other aa22 web", err: "there is no task aa22"},
+		{args: "env", want: "export AWS_ENDPOINT_URL='" + c.endpoint + "'"},
+		{args: "server", err: "gantry server is not offered yet"},
+		{args: "version", want: "gantry " + version},
+		{args: "docs coverage", want: "| RunTask | offered |"},
+		{args: "dance", err: `unknown command "dance"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			args := strings.Fields(tt.args)
+			if name := args[0]; name != "server" && name != "version" && name != "docs" && name != "dance" {
+				args = append(args, "--data-dir", dir)
+			}
+			out, err := gantryCommand(t, args...)
+			switch {
+			case tt.err == "" && err != nil, tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
+				t.Errorf("error %v, want %q", err, tt.err)
+			case !strings.Contains(out, tt.want):
+				t.Errorf("printed:\n%s\nwant %q in it", out, tt.want)
+			}
+		})
+	}
+	if m.loaded != "broken" {
+		t.Errorf("the machine was given %q last", m.loaded)
+	}
+}
+
+// The environment that gantry env prints is as good as --data-dir.
+func TestCommandsByEnvironment(t *testing.T) {
+	c, _ := running(t)
+	t.Setenv("AWS_ENDPOINT_URL", c.endpoint)
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "us-east-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", c.root.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", c.root.SecretKey)
+	if out, err := gantryCommand(t, "status"); err != nil || !strings.Contains(out, c.dir.path) {
+		t.Errorf("%s, %v", out, err)
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "guess")
+	if _, err := gantryCommand(t, "status"); err == nil || !strings.Contains(err.Error(), "InvalidSignatureException") {
+		t.Errorf("a wrong secret: %v", err)
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	if _, err := gantryCommand(t, "status"); err == nil || !strings.Contains(err.Error(), "eval") {
+		t.Errorf("half an environment: %v", err)
+	}
+}
+
+func TestCommandsWithoutGantry(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	dir := t.TempDir()
+	if _, err := gantryCommand(t, "status", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "no gantry was ever started on "+dir) {
+		t.Errorf("never started: %v", err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close() // so that nobody listens there
+	t.Setenv("AWS_ENDPOINT_URL", endpointOf(ln.Addr()))
+	t.Setenv("AWS_REGION", "us-east-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "a")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
+	if _, err := gantryCommand(t, "status"); err == nil || !strings.Contains(err.Error(), "nothing answers at") {
+		t.Errorf("not running: %v", err)
+	}
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	c, _ := running(t)
+	file := filepath.Join(t.TempDir(), "backup")
+	if out, err := gantryCommand(t, "backup", file, "--data-dir", c.dir.path); err != nil || !strings.Contains(out, "wrote "+file) {
+		t.Fatalf("%s, %v", out, err)
+	}
+	if _, err := gantryCommand(t, "restore", file, "--data-dir", c.dir.path); err == nil || !strings.Contains(err.Error(), "move ") {
+		t.Errorf("over a state that is there: %v", err)
+	}
+	into := filepath.Join(t.TempDir(), "restored")
+	if out, err := gantryCommand(t, "restore", file, "--data-dir", into); err != nil || !strings.Contains(out, "restored what was known") {
+		t.Fatalf("%s, %v", out, err)
+	}
+	d := dataDir{into}
+	id, err := d.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := openControl(t.Context(), controlConfig{dir: d, identity: id, endpoint: "http://127.0.0.1:1", log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.close()
+	if _, ok := store.Clusters.Get(again.store.View(), "default"); !ok || again.root.AccessKeyID != c.root.AccessKeyID || !again.restored || !again.acs.KeepUnknown {
+		t.Error("the restored state is not the one that was backed up")
+	}
+	if _, err := gantryCommand(t, "restore", "/proc/self/exe", "--data-dir", filepath.Join(t.TempDir(), "x")); !errors.Is(err, store.ErrNoBackup) {
+		t.Errorf("not a backup: %v", err)
+	}
+}
+
+func TestListenSaysWhatToDo(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if _, err := listen(ln.Addr().String()); err == nil || !strings.Contains(err.Error(), "is in use: stop what listens there, or choose another address with --listen") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := listen("nonsense"); err == nil || !strings.Contains(err.Error(), "choose another address with --listen") {
+		t.Errorf("got %v", err)
+	}
+}
