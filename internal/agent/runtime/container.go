@@ -61,6 +61,12 @@ func (r *Runtime) Create(ctx context.Context, spec Spec) (Container, error) {
 }
 
 func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error) {
+	// Before anything is written that would belong to the other.
+	if _, err := r.client.ContainerService().Get(ctx, string(spec.ID)); err == nil {
+		return Container{}, ErrExists
+	} else if !errdefs.IsNotFound(err) {
+		return Container{}, err
+	}
 	image, err := r.imageRecord(ctx, spec.Image)
 	if err != nil {
 		return Container{}, err

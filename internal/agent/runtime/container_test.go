@@ -276,6 +276,9 @@ func TestStop(t *testing.T) {
 	if made.State != Created || made.StopSignal != "SIGTERM" {
 		t.Errorf("made %+v", made)
 	}
+	if _, err := r.Create(ctx, s); !errors.Is(err, ErrExists) {
+		t.Errorf("made twice: %v", err)
+	}
 	started, err := r.Start(ctx, s.ID)
 	must(t, err)
 	if started.State != Running || started.PID == 0 {

@@ -50,6 +50,9 @@ func (e *Error) Reason() string { return string(e.Kind) + ": " + e.Err.Error() }
 // the host was restarted while it ran.
 var ErrLost = errors.New("the container is gone and nobody saw how it ended")
 
+// ErrExists is wrapped when a container of that ID is there already.
+var ErrExists = errors.New("a container of that name is there already")
+
 // ErrNotFound is wrapped by what is said of a container, image or volume that
 // is not there.
 var ErrNotFound = errors.New("not found")

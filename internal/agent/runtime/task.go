@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -261,6 +262,7 @@ func (r *Runtime) List(ctx context.Context) ([]Container, error) {
 		}
 		list = append(list, c)
 	}
+	slices.SortStableFunc(list, func(a, b Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	return list, nil
 }
 
