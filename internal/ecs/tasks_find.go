@@ -77,14 +77,21 @@ func (s *Service) listTasks(ctx context.Context, in *ecsapi.ListTasksInput) (*ec
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := s.tasksToList(snap, c.Name, in, p.after)
+	if in.ServiceName != nil {
+		name, err := s.inCluster(c.Name, *in.ServiceName, "service")
+		if err != nil {
+			return nil, err
+		}
+		filters.ServiceName = new(name)
+	}
+	tasks, err := s.tasksToList(snap, c.Name, &filters, p.after)
 	if err != nil {
 		return nil, err
 	}
 	out := &ecsapi.ListTasksOutput{TaskArns: []string{}}
 	last := ""
 	for t := range tasks {
-		if !listed(t, in) {
+		if !listed(t, &filters) {
 			continue
 		}
 		if len(out.TaskArns) == p.limit {
@@ -100,7 +107,7 @@ func (s *Service) listTasks(ctx context.Context, in *ecsapi.ListTasksInput) (*ec
 // tasksToList picks the index by which a list finds its tasks fastest; listed
 // checks the filters that the index does not cover.
 func (s *Service) tasksToList(snap *store.Snapshot, cluster gantry.ClusterName, in *ecsapi.ListTasksInput, after string) (iter.Seq[*gantry.Task], error) {
-	in1 := func(x *store.Index[gantry.Task], value string) (iter.Seq[*gantry.Task], error) {
+	under := func(x *store.Index[gantry.Task], value string) (iter.Seq[*gantry.Task], error) {
 		return x.After(snap, string(cluster)+"/"+value, after), nil
 	}
 	switch {
@@ -109,23 +116,19 @@ func (s *Service) tasksToList(snap *store.Snapshot, cluster gantry.ClusterName, 
 		if err != nil {
 			return nil, err
 		}
-		return in1(store.TasksByInstance, string(id))
+		return under(store.TasksByInstance, string(id))
 	case in.ServiceName != nil:
-		name, err := s.inCluster(cluster, *in.ServiceName, "service")
-		if err != nil {
-			return nil, err
-		}
-		group := gantry.ServiceGroup(name)
+		group := gantry.ServiceGroup(*in.ServiceName)
 		if store.TasksByGroup.Count(snap, string(cluster)+"/"+string(group)) == 0 {
 			return nil, ecsapi.NewServiceNotFoundException("Service not found.")
 		}
-		return in1(store.TasksByGroup, string(group))
+		return under(store.TasksByGroup, string(group))
 	case in.StartedBy != nil:
-		return in1(store.TasksByStartedBy, *in.StartedBy)
+		return under(store.TasksByStartedBy, *in.StartedBy)
 	case in.Family != nil:
-		return in1(store.TasksByFamily, *in.Family)
+		return under(store.TasksByFamily, *in.Family)
 	}
-	return in1(store.TasksByDesired, string(desired(in)))
+	return under(store.TasksByDesired, string(desired(in)))
 }
 
 // desired is the filter that always applies: RUNNING where none is given. No task
@@ -140,7 +143,7 @@ func desired(in *ecsapi.ListTasksInput) ecsapi.DesiredStatus {
 func listed(t *gantry.Task, in *ecsapi.ListTasksInput) bool {
 	return string(t.DesiredStatus) == string(desired(in)) &&
 		(in.Family == nil || string(t.Definition.Family()) == *in.Family) &&
-		(in.ContainerInstance == nil || in.ServiceName == nil || t.Group.Service() == *in.ServiceName) &&
+		(in.ServiceName == nil || t.Group.Service() == *in.ServiceName) &&
 		(in.StartedBy == nil || t.StartedBy == wire.Value(in.StartedBy)) &&
 		(in.LaunchType == "" || t.LaunchType == in.LaunchType)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gantry"
+	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
@@ -129,6 +130,27 @@ func TestListTasks(t *testing.T) {
 		}
 		if len(seen) != tt.want {
 			t.Errorf("%s: %d tasks, want %d", tt.name, len(seen), tt.want)
+		}
+	}
+}
+
+// TestListServiceTasks: a service is named shortly or by its ARN.
+func TestListServiceTasks(t *testing.T) {
+	w := newWorld(t)
+	w.makeCluster("prod")
+	w.update(func(tx *store.Tx) error {
+		for i, group := range []gantry.Group{"service:web", "service:api"} {
+			store.Tasks.Put(tx, &gantry.Task{ID: gantry.TaskID(rune('a' + i)), Cluster: "prod", Instance: "i1", Group: group, DesiredStatus: gantry.Running, LastStatus: gantry.Running})
+		}
+		return nil
+	})
+	for _, in := range []ecsapi.ListTasksInput{
+		{ServiceName: new("web")}, {ServiceName: new("arn:aws:ecs:us-east-1:123456789012:service/prod/web")},
+		{ServiceName: new("arn:aws:ecs:us-east-1:123456789012:service/prod/web"), ContainerInstance: new("i1")},
+	} {
+		in.Cluster = new("prod")
+		if out := must(w, w.ops.ListTasks, &in); len(out.TaskArns) != 1 || !strings.HasSuffix(out.TaskArns[0], "/a") {
+			t.Errorf("%s: %v", *in.ServiceName, out.TaskArns)
 		}
 	}
 }
