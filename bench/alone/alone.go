@@ -1,5 +1,6 @@
-// Package alone gives a benchmark a network namespace of its own, so that the
-// bridges, rules and sysctls of what it starts never reach the host.
+// Package alone gives a benchmark a network namespace and a mount namespace of its
+// own, so that the bridges, rules, sysctls and mounts of what it starts never reach
+// the host, and end with it.
 package alone
 
 import (
@@ -25,16 +26,20 @@ func Lacking(program string) string {
 	return ""
 }
 
-// Enter moves the program into a new network namespace by starting it again there;
-// it returns in that second run, or with an error. (ip netns exec would hide the
-// cgroup mounts, and a running Go program cannot move all of its threads.)
+// Enter moves the program into new namespaces by starting it again there; it returns
+// in that second run, or with an error. (ip netns exec would hide the cgroup mounts,
+// and a running Go program cannot move all of its threads.)
 func Enter() error {
 	if os.Getenv(inside) != "" {
 		return raiseLoopback()
 	}
 	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("make a network namespace: %w", err)
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		return fmt.Errorf("make namespaces: %w", err)
+	}
+	// What the host mounts is seen here, and what is mounted here not there.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("keep mounts from the host: %w", err)
 	}
 	self, err := os.Executable()
 	if err != nil {

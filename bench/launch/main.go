@@ -1,0 +1,115 @@
+// Command launch measures how long it takes from asking for a container until its
+// program runs: gantry's RunTask (bridge network with a dynamic host port, awslogs),
+// beside the bare containerd client (no network, no log) and Docker Engine (bridge
+// network with a published port), one container at a time and twenty at once.
+//
+// All start the same tiny image, which is there already, with one folder of the host
+// mounted: the program says by a socket in it that it runs. They take turns, in one
+// network namespace and one mount namespace that end with the benchmark.
+//
+//	go run ./bench/launch [-budget 80s] [-docker DIR]
+//
+// Docker Engine is Debian's docker.io, unpacked into a folder and never installed;
+// where that cannot be had it is left out, and the output says why.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"gantry/bench/alone"
+	"gantry/bench/measure"
+)
+
+type options struct {
+	program string
+	docker  string
+	budget  time.Duration
+	most    int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.program, "gantry", "bin/gantry", "the gantry to measure")
+	flag.StringVar(&o.docker, "docker", "", "a folder for Docker Engine's programs, kept for the next time; a temporary one if empty; - leaves it out")
+	flag.DurationVar(&o.budget, "budget", 60*time.Second, "when to stop taking turns")
+	flag.IntVar(&o.most, "rounds", 15, "how many turns at most, of one container; a third as many of twenty")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/launch:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) (err error) {
+	if why := alone.Lacking(o.program); why != "" {
+		fmt.Println("bench/launch: skipped:", why)
+		return nil
+	}
+	if err := alone.Enter(); err != nil {
+		return err
+	}
+	fmt.Printf("machine: %s\n", measure.Describe())
+	dir, err := os.MkdirTemp("", "gb") // short: paths of sockets have little room
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	image, err := packImage(dir)
+	if err != nil {
+		return err
+	}
+	signals, err := listen(filepath.Join(dir, "signal"))
+	if err != nil {
+		return err
+	}
+	defer signals.close()
+
+	var peers []peer
+	defer func() {
+		for _, p := range peers {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	g, err := openGantry(o.program, filepath.Join(dir, "g"), image, signals.dir)
+	if err != nil {
+		return err
+	}
+	peers = append(peers, g)
+	b, err := openBare(ctx, filepath.Join(dir, "b"), image, signals.dir)
+	if err != nil {
+		return err
+	}
+	peers = append(peers, b)
+	if d, why := openDocker(ctx, o.docker, filepath.Join(dir, "d"), image, signals.dir); d != nil {
+		peers = append(peers, d)
+	} else {
+		fmt.Printf("Docker Engine: left out: %v\n", why)
+	}
+	return compare(o, signals, peers)
+}
+
+// packImage builds the program and makes an image of it, as docker save would write it.
+func packImage(dir string) (string, error) {
+	binary := filepath.Join(dir, "hello")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./bench/launch/hello")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	if out, err := exec.Command("go", "run", "./samples/pack", "-out", dir, "hello="+binary).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("pack the image: %w\n%s", err, out)
+	}
+	return filepath.Join(dir, "hello.tar"), nil
+}
+
+// imageName is what samples/pack calls the image.
+const imageName = "gantry/sample-hello:latest"
