@@ -51,6 +51,8 @@ func (a *Agent) runACS(ctx context.Context) error {
 		}
 		all = all && !opened
 		pause := a.pauseAfter(err, time.Since(began), opened, &pauses)
+		var refused *refusal
+		a.inactive.Store(errors.As(err, &refused) && refused.Type == inactiveInstance)
 		a.log.Info("the control connection ended", "reason", err, "again in", pause)
 		if sleep(ctx, pause) != nil {
 			return nil
@@ -106,6 +108,7 @@ func (a *Agent) controlSession(ctx context.Context, allCredentials bool) (opened
 		return false, fmt.Errorf("connect to %s: %w", at.control, err)
 	}
 	defer conn.CloseNow()
+	a.inactive.Store(false)
 	a.engine.Nudge()
 	s := &session{agent: a, conn: conn}
 	return true, s.run(ctx)

@@ -53,6 +53,7 @@ type Agent struct {
 
 	instance  atomic.Pointer[Instance] // nil until registered
 	endpoints atomic.Pointer[endpoints]
+	inactive  atomic.Bool // the control plane said that the instance is not ACTIVE
 	// beat wakes the telemetry session: the control plane sent a heartbeat, and is owed the instance's status.
 	beat chan struct{}
 	// verification is the manifest whose stops were asked about. It belongs to the ACS loop.

@@ -120,6 +120,7 @@ func (s *session) payload(ctx context.Context, m *acsapi.PayloadMessage) error {
 		s.agent.log.Error("a payload could not be recorded", "message", m.MessageID, "err", err)
 		return nil
 	}
+	s.agent.roles.keep(s.agent.needsRole)
 	for _, b := range bad {
 		s.agent.refuseTask(ctx, b)
 	}

@@ -12,6 +12,7 @@ import (
 	"gantry/internal/agent/engine"
 	"gantry/internal/agent/metadata"
 	"gantry/internal/wire"
+	"gantry/internal/wire/acsapi"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -76,8 +77,10 @@ func (m Metadata) Credentials(id string) (metadata.Credentials, bool) {
 // needsRole reports whether a task has a role with these credentials.
 func (a *Agent) needsRole(id string) bool {
 	for _, v := range a.engine.Tasks() {
-		if r := v.Def.Task.RoleCredentials; r != nil && r.CredentialsID == id {
-			return true
+		for _, r := range []*acsapi.RoleCredentials{v.Def.Task.RoleCredentials, v.Def.Task.ExecutionRoleCredentials} {
+			if r != nil && r.CredentialsID == id {
+				return true
+			}
 		}
 	}
 	return false

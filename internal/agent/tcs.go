@@ -24,7 +24,10 @@ const (
 	tasksPerFrame = 10
 )
 
-// runTCS keeps a telemetry connection until ctx ends. An instance that is not ACTIVE has none: see inactivePause.
+// errInactive is why an instance that is not ACTIVE sends no telemetry.
+var errInactive = errors.New("the control plane says that the instance is not ACTIVE")
+
+// runTCS keeps a telemetry connection until ctx ends.
 func (a *Agent) runTCS(ctx context.Context) error {
 	pauses := tcsBackoff()
 	for {
@@ -52,6 +55,9 @@ func (a *Agent) telemetrySession(ctx context.Context) error {
 	at, err := a.discover(ctx, instance)
 	if err != nil {
 		return err
+	}
+	if a.inactive.Load() {
+		return errInactive
 	}
 	address := websocketURL(at.telemetry, url.Values{
 		"agentHash": {a.cfg.BuildHash}, "agentVersion": {Version}, "cluster": {a.cfg.Cluster},
@@ -134,6 +140,9 @@ func (t *telemetry) hear(text []byte) {
 // publish sends one round: metrics, health where a task has health checks, and the instance's status once per
 // heartbeat of the control connection.
 func (t *telemetry) publish(ctx context.Context) error {
+	if t.agent.inactive.Load() {
+		return errInactive
+	}
 	now := time.Now()
 	views := t.agent.engine.Tasks()
 	for _, m := range metricsFrames(t.agent.samples, views) {

@@ -213,10 +213,13 @@ func (p *Plane) wait(what string, found func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			p.t.Fatalf("%s did not come; the agent called %v and said %v", what, p.Operations(), p.Said())
+			p.t.Fatalf("%s did not come; the agent called …%v and said …%v", what, tail(p.Operations()), tail(p.Said()))
 		}
 	}
 }
+
+// tail is the end of a list: as much as one likes to read.
+func tail(list []string) []string { return list[max(0, len(list)-20):] }
 
 // Connected waits for the n-th control connection, counted from 1, and says how it was asked for.
 func (p *Plane) Connected(n int) (h Handshake) {

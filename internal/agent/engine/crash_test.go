@@ -34,6 +34,8 @@ func killed(t *testing.T, r *rapid.T, kills []int, after bool) {
 		"init": {Runs: 3 * time.Second, StartTakes: time.Second},
 		"web":  {PullTakes: time.Second, StartTakes: time.Second, Health: []int{1, 0}},
 		"side": {Runs: 20 * time.Second, ExitCode: 3},
+		"bad":  {StartError: "CannotStartContainerError: no"},
+		"cron": {Runs: 10 * time.Second, ExitCode: 1},
 	})
 	plane := &listener{}
 	dir := scratch(t)
@@ -44,6 +46,8 @@ func killed(t *testing.T, r *rapid.T, kills []int, after bool) {
 		readContainer(t, "init", nil),
 		readContainer(t, "web", map[string]string{"essential": "", "depends": "init:SUCCESS", "health": "5s/3", "port": "8080"}),
 		readContainer(t, "side", map[string]string{"depends": "web:HEALTHY"}),
+		readContainer(t, "bad", nil),
+		readContainer(t, "cron", map[string]string{"restart": "5s"}),
 	)
 	stop := acsapi.Task{Arn: task.Arn, Family: "web", Version: "1", DesiredStatus: "STOPPED", Overrides: "{}"}
 
@@ -123,8 +127,18 @@ func check(r *rapid.T, machine *enginetest.Machine, plane *listener) {
 			r.Log(strings.Join(story, "\n"))
 		}
 	}()
-	for name, n := range machine.Starts() {
-		if n != 1 {
+	starts, exits := machine.Starts(), map[string]int{}
+	for _, e := range machine.Log() {
+		if name, ok := strings.CutPrefix(e.Text, "exit "); ok {
+			exits[strings.Fields(name)[0]]++
+		}
+	}
+	for name, n := range starts {
+		switch {
+		case name == "bad": // which never starts, however often it is tried
+		case n != exits[name]:
+			r.Errorf("%s was started %d times and ended %d times", name, n, exits[name])
+		case n != 1 && name != "cron":
 			r.Errorf("%s was started %d times", name, n)
 		}
 	}
@@ -143,9 +157,16 @@ func check(r *rapid.T, machine *enginetest.Machine, plane *listener) {
 			last[name] = status
 		}
 	}
-	want := map[string]string{"init": "STOPPED exit 0", "web": "STOPPED :8080 exit 143", "side": "STOPPED exit 3"}
+	if len(starts) == 5 && (starts["cron"] < 5 || starts["cron"] > 8) {
+		r.Errorf("cron was started %d times in a minute of runs of 10 s", starts["cron"])
+	}
+	want := map[string]string{"init": "STOPPED exit 0", "web": "STOPPED :8080 exit 143", "side": "STOPPED exit 3",
+		"bad": "STOPPED (CannotStartContainerError: no)", "cron": ""}
 	for name, status := range want {
-		if _, started := machine.Starts()[name]; started && last[name] != status {
+		if name == "cron" && (last[name] == "STOPPED exit 143" || last[name] == "STOPPED exit 1") {
+			continue // stopped while it ran, or as it had just ended
+		}
+		if _, started := starts[name]; started && last[name] != status {
 			r.Errorf("%s was told %q, want %q", name, last[name], status)
 		}
 	}

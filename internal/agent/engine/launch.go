@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // launch connects, creates and starts a container. t is the task as it was decided, and stays as it is.
@@ -44,14 +46,40 @@ func (w *worker) make(ctx context.Context, t *Task, def *ContainerDefinition, c 
 	if err != nil {
 		return network, time.Time{}, err
 	}
-	if err := w.e.parts.Containers.Create(ctx, spec); err != nil {
+	// The log's own preparations (a stream to be made at an endpoint) and the container's go on at once.
+	var both errgroup.Group
+	both.Go(func() error { return w.e.parts.Logs.Attach(ctx, w.output(def, c)) })
+	both.Go(func() error {
+		return within(ctx, createTimeout, "CREATED", func(ctx context.Context) error {
+			return w.e.parts.Containers.Create(ctx, spec)
+		})
+	})
+	if err := both.Wait(); err != nil {
 		return network, time.Time{}, err
 	}
-	if err := w.e.parts.Logs.Attach(ctx, w.output(def, c)); err != nil {
-		return network, time.Time{}, err
-	}
-	startedAt, err := w.e.parts.Containers.Start(ctx, c.RuntimeID)
+	var startedAt time.Time
+	err = within(ctx, startTimeout, "RUNNING", func(ctx context.Context) (err error) {
+		startedAt, err = w.e.parts.Containers.Start(ctx, c.RuntimeID)
+		return err
+	})
 	return network, startedAt, err
+}
+
+// How long the genuine agent gives the runtime.
+const (
+	createTimeout = 4 * time.Minute
+	startTimeout  = 3 * time.Minute
+)
+
+// within gives a transition of a container so much time.
+func within(ctx context.Context, limit time.Duration, state string, do func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("ContainerRuntimeTimeoutError: Could not transition to %s; timed out after waiting %v", state, limit)
+	}
+	return err
 }
 
 // networkMode is bridge where nothing else is said, as for the genuine agent.
@@ -97,7 +125,11 @@ func (w *worker) await(ctx context.Context, c *Container) {
 // restart starts a container again in place.
 func (w *worker) restart(container, id string) func(context.Context) {
 	return func(ctx context.Context) {
-		startedAt, err := w.e.parts.Containers.Restart(ctx, id)
+		var startedAt time.Time
+		err := within(ctx, startTimeout, "RUNNING", func(ctx context.Context) (err error) {
+			startedAt, err = w.e.parts.Containers.Restart(ctx, id)
+			return err
+		})
 		w.note(ctx, container, func(c *Container) {
 			if err != nil {
 				c.Phase, c.Busy, c.Reason = Exited, "", err.Error()

@@ -39,7 +39,7 @@ func arn(n int) string {
 }
 
 // told is a container as a report tells it: "7" for its exit code, and the reason.
-func told(t *testing.T, change ecsapi.SubmitTaskStateChangeInput, name string) string {
+func told(t testing.TB, change ecsapi.SubmitTaskStateChangeInput, name string) string {
 	t.Helper()
 	for _, c := range change.Containers {
 		if *c.ContainerName != name {
@@ -305,7 +305,7 @@ func TestTheAgentComesBack(t *testing.T) {
 }
 
 // ended reports whether a container of the runtime has ended.
-func ended(t *testing.T, h *host) bool {
+func ended(t testing.TB, h *host) bool {
 	t.Helper()
 	list, err := h.machine.Runtime.List(t.Context())
 	must(t, err)

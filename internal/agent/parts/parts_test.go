@@ -139,7 +139,7 @@ func imageTar(t testing.TB) []byte {
 
 // A host is a machine whose agent can be stopped and started again.
 type host struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	plane   *agenttest.Plane
 	machine Machine
@@ -149,7 +149,7 @@ type host struct {
 }
 
 // newHost opens a runtime and a network, loads the image and starts an agent. At the test's end nothing is left.
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	t.Helper()
 	if os.Getenv(inside) == "" {
 		t.Skip("needs root, to make containers and network namespaces")
