@@ -272,4 +272,3 @@ func TestOverridesChecked(t *testing.T) {
 		t.Error(err)
 	}
 }
-
