@@ -36,6 +36,7 @@ type machineConfig struct {
 	identity *identity
 	endpoint string
 	control  *control
+	pulls    *pullPrinter
 	log      *slog.Logger
 }
 

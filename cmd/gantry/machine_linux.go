@@ -61,6 +61,9 @@ func openContainers(ctx context.Context, cfg machineConfig) (_ *linuxMachine, er
 		return nil, errors.Join(err, m.runtime.Close())
 	}
 	m.parts = parts.Machine{Runtime: m.runtime, Network: m.network}
+	if cfg.pulls != nil {
+		m.parts.OnPull = func(ref string, p runtime.Progress) { cfg.pulls.show(ref, p.Received, p.Total) }
+	}
 	return m, nil
 }
 

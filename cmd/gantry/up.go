@@ -95,7 +95,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	defer c.close()
 	p.step("state at revision %d", c.store.View().Revision())
 
-	m, err := openMachine(ctx, machineConfig{dir: d, identity: id, endpoint: endpoint, control: c, log: log})
+	m, err := openMachine(ctx, machineConfig{dir: d, identity: id, endpoint: endpoint, control: c, pulls: newPullPrinter(out, log), log: log})
 	if err != nil {
 		return err
 	}
