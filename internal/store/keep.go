@@ -61,8 +61,8 @@ type mark struct {
 // Reclaim forgets all history that no follower needs, gives unused space back to
 // the disk, and lets the store take updates again if it was full and there is room
 // now. The store does all that by itself every minute, and at once when it runs
-// full; call it after deleting much. It may stop updates for about a second per
-// gigabyte.
+// full; call it after deleting much, and again if that was not enough, for pages that
+// are being read are not free yet. It may stop updates for about a second per gigabyte.
 func (s *Store) Reclaim(ctx context.Context) error { return s.tend(ctx, s.View().revision) }
 
 // tend compacts history up to a revision, or as far as the space demands and the
