@@ -26,11 +26,14 @@ func Lacking(program string) string {
 	return ""
 }
 
+// Inside reports whether the program runs in its own namespaces already.
+func Inside() bool { return os.Getenv(inside) != "" }
+
 // Enter moves the program into new namespaces by starting it again there; it returns
 // in that second run, or with an error. (ip netns exec would hide the cgroup mounts,
 // and a running Go program cannot move all of its threads.)
 func Enter() error {
-	if os.Getenv(inside) != "" {
+	if Inside() {
 		return raiseLoopback()
 	}
 	runtime.LockOSThread()

@@ -43,14 +43,8 @@ type dockerPeer struct {
 }
 
 // openDocker starts Docker Engine; if that cannot be, why says so.
-func openDocker(ctx context.Context, programs, dir, image, folder string) (_ *dockerPeer, why error) {
-	if programs == "-" {
-		return nil, errors.New("not wanted")
-	}
-	if programs == "" {
-		programs = filepath.Join(dir, "programs")
-	}
-	if err := unpackDocker(ctx, programs); err != nil {
+func openDocker(programs, dir, image, folder string) (_ *dockerPeer, why error) {
+	if _, err := os.Stat(filepath.Join(programs, "usr/sbin/dockerd")); err != nil {
 		return nil, err
 	}
 	p := &dockerPeer{folder: folder, log: new(bytes.Buffer)}
@@ -77,7 +71,8 @@ func openDocker(ctx context.Context, programs, dir, image, folder string) (_ *do
 	return p, nil
 }
 
-// unpackDocker fetches Debian's packages and unpacks them into a folder, unless they are there.
+// unpackDocker fetches Debian's packages and unpacks them into a folder, unless they
+// are there. It needs the host's network.
 func unpackDocker(ctx context.Context, dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, "usr/sbin/dockerd")); err == nil {
 		return nil
@@ -93,7 +88,7 @@ func unpackDocker(ctx context.Context, dir string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	fetch := exec.CommandContext(ctx, "nsenter", append([]string{"--net=/proc/1/ns/net", "apt-get", "download"}, dockerPackages...)...)
+	fetch := exec.CommandContext(ctx, "apt-get", append([]string{"download"}, dockerPackages...)...)
 	fetch.Dir = packages
 	if out, err := fetch.CombinedOutput(); err != nil {
 		return fmt.Errorf("fetch docker.io: %w: %s", err, bytes.TrimSpace(out))
@@ -110,7 +105,6 @@ func unpackDocker(ctx context.Context, dir string) error {
 	// Debian makes these links when it installs.
 	for _, name := range []string{"iptables", "ip6tables"} {
 		if err := os.Symlink("xtables-nft-multi", filepath.Join(dir, "usr/sbin", name)); err != nil && !errors.Is(err, os.ErrExist) {
-			// iptables' own links may be there already.
 			return err
 		}
 	}

@@ -37,7 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.program, "gantry", "bin/gantry", "the gantry to measure")
-	flag.StringVar(&o.docker, "docker", "", "a folder for Docker Engine's programs, kept for the next time; a temporary one if empty; - leaves it out")
+	flag.StringVar(&o.docker, "docker", dockerFolder(), "the folder of Docker Engine's programs, fetched once and kept; empty leaves it out")
 	flag.DurationVar(&o.budget, "budget", 60*time.Second, "when to stop taking turns")
 	flag.IntVar(&o.most, "rounds", 15, "how many turns at most, of one container; a third as many of twenty")
 	flag.Parse()
@@ -51,6 +51,11 @@ func run(o options) (err error) {
 	if why := alone.Lacking(o.program); why != "" {
 		fmt.Println("bench/launch: skipped:", why)
 		return nil
+	}
+	if !alone.Inside() && o.docker != "" {
+		if err := unpackDocker(context.Background(), o.docker); err != nil {
+			fmt.Println("Docker Engine cannot be had:", err)
+		}
 	}
 	if err := alone.Enter(); err != nil {
 		return err
@@ -89,12 +94,21 @@ func run(o options) (err error) {
 		return err
 	}
 	peers = append(peers, b)
-	if d, why := openDocker(ctx, o.docker, filepath.Join(dir, "d"), image, signals.dir); d != nil {
+	if d, why := openDocker(o.docker, filepath.Join(dir, "d"), image, signals.dir); d != nil {
 		peers = append(peers, d)
 	} else {
 		fmt.Printf("Docker Engine: left out: %v\n", why)
 	}
 	return compare(o, signals, peers)
+}
+
+// dockerFolder is in the user's cache.
+func dockerFolder() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, "gantry-bench", "docker")
 }
 
 // packImage builds the program and makes an image of it, as docker save would write it.
