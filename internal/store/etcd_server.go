@@ -167,7 +167,7 @@ func (m *member) room() error {
 		return fmt.Errorf("ask how full the disk of %s is: %w", m.dir, err)
 	}
 	var full *error
-	if free := int64(fs.Bavail) * fs.Bsize; free < roomNeeded {
+	if free := int64(fs.Bavail) * int64(fs.Bsize); free < roomNeeded {
 		full = new(fmt.Errorf("%w: %s has %d MiB left, of %d needed", ErrDiskFull, m.dir, free>>20, roomNeeded>>20))
 	}
 	m.roomErr.Store(full)
