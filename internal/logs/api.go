@@ -24,6 +24,7 @@ type api struct {
 	engine *Engine
 	place  gantry.Place
 	now    func() time.Time
+	ends   endings
 }
 
 // NewOperations are the operations that gantry offers over an engine; a nil one is not offered yet.

@@ -57,7 +57,7 @@ func (a *api) filterLogEvents(ctx context.Context, in *logsapi.FilterLogEventsIn
 	if in.LogStreamNames != nil && in.LogStreamNamePrefix != nil {
 		return nil, invalid("logStreamNamePrefix and logStreamNames cannot be used together.")
 	}
-	filter, err := pattern.Parse(wire.Value(in.FilterPattern))
+	filterPattern, err := pattern.Parse(wire.Value(in.FilterPattern))
 	if err != nil {
 		return nil, invalid("Invalid filter pattern: %v.", err)
 	}
@@ -77,31 +77,64 @@ func (a *api) filterLogEvents(ctx context.Context, in *logsapi.FilterLogEventsIn
 		}
 	}
 	from = max(from, meta.oldest(a.now()))
+	f := filter{group: group, streams: streams, pattern: filterPattern, from: from, limit: limit(in.Limit, eventsPage)}
 
-	t, err := tokensOf("FilterLogEvents", group, in.LogStreamNames, in.LogStreamNamePrefix, in.FilterPattern, direction)
+	asked := []any{group, in.LogStreamNames, in.LogStreamNamePrefix, in.FilterPattern, direction}
+	t, err := tokensOf("FilterLogEvents", asked...)
 	if err != nil {
 		return nil, err
 	}
+	following, err := tokensOf("FilterLogEvents as it comes", asked...)
+	if err != nil {
+		return nil, err
+	}
+	var at followed
+	if in.NextToken != nil && following.read(*in.NextToken, &at) == nil {
+		out, err := a.follow(ctx, f, at, following)
+		a.noteEnd(in, t, out)
+		return out, err
+	}
+	if a.ends.cameBack(t.list, a.now(), in) {
+		settled, _ := a.engine.arrivals.settled(a.now())
+		at := followed{Seen: seenNothing, Part: settled, Until: a.now().Add(followFor).UnixMilli()}
+		return a.follow(ctx, f, at, following)
+	}
+	out, err := a.filterOnce(ctx, in, f, direction, to, t)
+	if err == nil {
+		a.noteEnd(in, t, out)
+	}
+	return out, err
+}
+
+// noteEnd remembers where a reading that may be a follower's ended.
+func (a *api) noteEnd(in *logsapi.FilterLogEventsInput, t tokens, out *logsapi.FilterLogEventsOutput) {
+	if out != nil && out.NextToken == nil && len(out.Events) > 0 && follows(in) {
+		a.ends.note(t.list, a.now(), *out.Events[len(out.Events)-1].Timestamp)
+	}
+}
+
+// filterOnce answers a page in the order of time.
+func (a *api) filterOnce(ctx context.Context, in *logsapi.FilterLogEventsInput, f filter, direction Direction, to int64, t tokens) (*logsapi.FilterLogEventsOutput, error) {
 	positions := map[string]Position{}
 	if in.NextToken != nil {
 		var at spot
 		if err := t.read(*in.NextToken, &at); err != nil {
 			return nil, err
 		}
-		for _, s := range streams {
+		for _, s := range f.streams {
 			positions[s.meta.Name] = at.position(s.meta.Name, direction)
 		}
 		if direction == Forward {
-			from = max(from, at.Timestamp)
+			f.from = max(f.from, at.Timestamp)
 		} else {
 			to = min(to, at.Timestamp+1)
 		}
 	}
-	events, last, err := filterPage(ctx, read(streams, direction, from, to, positions), filter, limit(in.Limit, eventsPage))
+	events, last, err := filterPage(ctx, read(f.streams, direction, f.from, to, positions), f.pattern, f.limit)
 	if err != nil {
 		return nil, err
 	}
-	out := &logsapi.FilterLogEventsOutput{Events: filtered(group, events), SearchedLogStreams: []logsapi.SearchedLogStream{}}
+	out := &logsapi.FilterLogEventsOutput{Events: filtered(f.group, events), SearchedLogStreams: []logsapi.SearchedLogStream{}}
 	if last != nil {
 		token, err := t.write(last)
 		if err != nil {

@@ -36,9 +36,9 @@ func (a *api) putLogEvents(_ context.Context, in *logsapi.PutLogEventsInput) (*l
 	if len(kept) > 0 {
 		events := make([]Event, len(kept))
 		for i, e := range kept {
-			events[i] = Event{Timestamp: *e.Timestamp, Ingested: now.UnixMilli(), Message: *e.Message}
+			events[i] = Event{Timestamp: *e.Timestamp, Message: *e.Message}
 		}
-		if err := a.engine.put(s, events); err != nil {
+		if err := a.engine.put(s, now, events); err != nil {
 			return nil, exception(err)
 		}
 	}

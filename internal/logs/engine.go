@@ -45,6 +45,8 @@ type Engine struct {
 	limits limits
 	log    *slog.Logger
 
+	arrivals arrivals
+
 	mu     sync.RWMutex // guards groups and each group's streams map and meta; not held over writes of events
 	groups map[string]*group
 }
@@ -331,10 +333,15 @@ func (e *Engine) deleteStream(groupName, name string) error {
 	return s.remove(e.trash())
 }
 
-// put makes events durable.
-func (e *Engine) put(s *stream, events []Event) error {
+// put makes events durable and stamps them with the time of ingestion.
+func (e *Engine) put(s *stream, now time.Time, events []Event) error {
+	ingested, done := e.arrivals.begin(now)
+	defer done()
+	for i := range events {
+		events[i].Ingested = ingested
+	}
 	var disk unix.Statfs_t
-	if err := unix.Statfs(e.dir, &disk); err == nil && int64(disk.Bavail)*disk.Bsize < keepFree {
+	if err := unix.Statfs(e.dir, &disk); err == nil && int64(disk.Bavail)*int64(disk.Bsize) < keepFree {
 		return errDiskFull
 	}
 	return diskError(s.append(events))

@@ -29,13 +29,13 @@ func openLimited(t *testing.T, dir string, l limits) *Engine {
 	return e
 }
 
-// put puts into a stream of group g.
+// put puts into a stream of group g, at the time that the first event says it is ingested.
 func put(e *Engine, name string, events []Event) error {
 	s, err := e.stream("g", name)
 	if err != nil {
 		return err
 	}
-	return e.put(s, events)
+	return e.put(s, time.UnixMilli(events[0].Ingested), events)
 }
 
 func readAll(t *testing.T, e *Engine, group string, d Direction, from, to int64, positions map[string]Position) []string {

@@ -45,6 +45,8 @@ type source struct {
 type merge struct {
 	direction Direction
 	from, to  int64 // [from, to) milliseconds
+	seen      int64 // events ingested until then are left out
+	until     int64 // and those ingested later than that
 	waiting   []waiting
 	open      cursors
 }
@@ -68,7 +70,7 @@ type Found struct {
 }
 
 func newMerge(sources []*source, direction Direction, from, to int64) *merge {
-	m := &merge{direction: direction, from: from, to: to, open: cursors{direction: direction}}
+	m := &merge{direction: direction, from: from, to: to, seen: math.MinInt64, until: math.MaxInt64, open: cursors{direction: direction}}
 	for _, s := range sources {
 		for _, b := range s.blocks {
 			m.waiting = append(m.waiting, waiting{b, s})
@@ -82,6 +84,13 @@ func newMerge(sources []*source, direction Direction, from, to int64) *merge {
 		return a.last > b.last
 	})
 	return m
+}
+
+// ingestedBetween leaves out all but what was ingested after seen and not after until.
+// It is called before next.
+func (m *merge) ingestedBetween(seen, until int64) {
+	m.seen, m.until = seen, until
+	m.waiting = slices.DeleteFunc(m.waiting, func(w waiting) bool { return w.ingested <= seen })
 }
 
 // next returns the next event, or false at the end.
@@ -131,7 +140,7 @@ func (m *merge) openBlock(w waiting) error {
 		return err
 	}
 	events = slices.DeleteFunc(events, func(e Event) bool {
-		if e.Timestamp < m.from || e.Timestamp >= m.to {
+		if e.Timestamp < m.from || e.Timestamp >= m.to || e.Ingested <= m.seen || e.Ingested > m.until {
 			return true
 		}
 		p := w.source.from
