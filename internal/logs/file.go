@@ -6,12 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
-
-// datasync waits until the disk has a file's content.
-func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
 // syncDir waits until the disk has a folder's entries, or a file's content.
 func syncDir(path string) error {
