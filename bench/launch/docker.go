@@ -26,6 +26,9 @@ var dockerPackages = []string{
 	"libnetfilter-conntrack3", "libnfnetlink0", "libdevmapper1.02.1",
 }
 
+// dockerCgroup is where Docker's containers lie, apart from those of a Docker that the host may have.
+const dockerCgroup = "gantry-bench-docker"
+
 // dockerUpWithin bounds how long Docker Engine may take to answer.
 const dockerUpWithin = 30 * time.Second
 
@@ -50,7 +53,7 @@ func openDocker(programs, dir, image, folder string) (_ *dockerPeer, why error) 
 	p := &dockerPeer{folder: folder, log: new(bytes.Buffer)}
 	socket := filepath.Join(dir, "sock")
 	p.cmd = exec.Command(filepath.Join(programs, "usr/sbin/dockerd"), "-H", "unix://"+socket, "--data-root", filepath.Join(dir, "data"),
-		"--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"), "--bip", "10.213.0.1/24", "--log-level", "error")
+		"--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"), "--bip", "10.213.0.1/24", "--cgroup-parent", dockerCgroup, "--log-level", "error")
 	libraries := filepath.Join(programs, "usr/lib/x86_64-linux-gnu")
 	p.cmd.Env = append(os.Environ(),
 		"PATH="+filepath.Join(programs, "usr/sbin")+":"+filepath.Join(programs, "usr/bin")+":"+os.Getenv("PATH"),
@@ -210,10 +213,17 @@ func (p *dockerPeer) call(method, path string, in, out any) error {
 	return json.Unmarshal(text, out)
 }
 
-// close ends Docker Engine, which ends its containerd.
+// close ends Docker Engine, which ends its containerd, and removes the control groups that it leaves.
 func (p *dockerPeer) close() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	return p.cmd.Wait()
+	err := p.cmd.Wait()
+	left, globErr := filepath.Glob("/sys/fs/cgroup/*/" + dockerCgroup)
+	for _, group := range append(left, "/sys/fs/cgroup/"+dockerCgroup) {
+		if removeErr := os.Remove(group); !errors.Is(removeErr, os.ErrNotExist) {
+			err = errors.Join(err, removeErr)
+		}
+	}
+	return errors.Join(err, globErr)
 }
