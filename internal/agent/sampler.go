@@ -200,17 +200,16 @@ func (c *counter) set() *acsapi.CounterSet {
 	out.Max, out.OverflowMax = spill(slices.Max(c.values))
 	for _, v := range c.values {
 		low, high := spill(v)
-		if out.Sum > math.MaxInt64-low {
-			out.OverflowSum += low - (math.MaxInt64 - out.Sum)
-			out.Sum = math.MaxInt64
-		} else {
-			out.Sum += low
+		spilt := max(0, low-(math.MaxInt64-out.Sum))
+		out.Sum += low - spilt
+		for _, more := range []int64{spilt, high} {
+			out.OverflowSum += min(more, math.MaxInt64-out.OverflowSum)
 		}
-		out.OverflowSum += high
 	}
 	return out
 }
 
+// spill cuts a value at the largest int64.
 func spill(v uint64) (low, high int64) {
 	if v <= math.MaxInt64 {
 		return int64(v), 0
