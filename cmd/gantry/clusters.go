@@ -17,9 +17,9 @@ import (
 // it takes longer the cluster is there all the same, and the machine comes later.
 const joinTimeout = 3 * time.Second
 
-// join makes the cluster `default` on the very first start, as AWS has one in
-// every account that ever looked at ECS, and this machine part of it.
-func (c *control) join(ctx context.Context, m machine) error {
+// makeDefault makes the cluster `default` on the very first start, as AWS has one
+// in every account that ever looked at ECS.
+func (c *control) makeDefault(ctx context.Context) error {
 	if store.Clusters.Len(c.store.View()) > 0 {
 		return nil
 	}

@@ -72,7 +72,7 @@ func running(t *testing.T) (*control, *aMachine) {
 		}
 		c.close()
 	})
-	if err := errors.Join(c.join(t.Context(), m), c.writeFiles()); err != nil {
+	if err := errors.Join(c.makeDefault(t.Context()), c.writeFiles()); err != nil {
 		t.Fatal(err)
 	}
 	return c, m

@@ -50,6 +50,7 @@ type controlConfig struct {
 	dir            dataDir
 	identity       *identity
 	endpoint       string
+	open           bool // other machines can reach the endpoint
 	anyCredentials bool
 	log            *slog.Logger
 }

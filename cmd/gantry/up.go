@@ -53,7 +53,7 @@ stops the tasks too.`,
 	f.StringVar(&o.region, "region", "", "the AWS region to be, recorded in the data dir (default "+string(defaultRegion)+")")
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
-	f.StringVar(&o.logLevel, "log-level", "info", "what goes to stderr: debug, info, warn or error")
+	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error")
 	return cmd
 }
 
@@ -88,7 +88,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	endpoint := endpointOf(ln.Addr())
 	p.step("data dir %s, region %s, account %s", d.path, id.Region, id.Account)
 
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, anyCredentials: o.anyCredentials, log: log})
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, log: log})
 	if err != nil {
 		return err
 	}
@@ -104,29 +104,35 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.run(ctx, ln, m) })
-	if err := c.join(ctx, m); err != nil {
-		return errors.Join(err, g.Wait())
-	}
-	if err := c.writeFiles(); err != nil {
-		return errors.Join(err, g.Wait())
-	}
-	p.step("API at %s", endpoint)
 	g.Go(func() error { return m.run(ctx) })
-	if err := m.ready(ctx); err != nil {
-		return errors.Join(err, g.Wait())
-	}
-	p.step("this machine is a container instance")
-
-	warnOpen(out, ln.Addr())
-	if o.anyCredentials {
-		fmt.Fprintln(out, "warning: --insecure-any-credentials lets everyone in who can reach the endpoint")
-	}
-	fmt.Fprintf(out, "ready in %s: %s\n\n    eval \"$(gantry env --data-dir %s)\"\n    aws ecs list-clusters\n\n", p.total(), endpoint, d.path)
-
+	g.Go(func() error { return announce(ctx, o, out, p, c, m) })
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	fmt.Fprintln(out, "stopped; tasks go on running (gantry down stops them too)")
+	return nil
+}
+
+// announce does what is left to do once everything runs, and says how to use it.
+func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *control, m machine) error {
+	if err := c.makeDefault(ctx); err != nil {
+		return err
+	}
+	if err := c.writeFiles(); err != nil {
+		return err
+	}
+	p.step("API at %s", c.endpoint)
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	p.step("this machine is a container instance")
+	if c.open {
+		fmt.Fprintln(out, "warning: the endpoint is reachable from other machines and speaks plain HTTP: requests are signed, but not secret")
+	}
+	if o.anyCredentials {
+		fmt.Fprintln(out, "warning: --insecure-any-credentials lets everyone in who can reach the endpoint")
+	}
+	fmt.Fprintf(out, "ready in %s: %s\n\n    eval \"$(gantry env --data-dir %s)\"\n    aws ecs list-clusters\n\n", p.total(), c.endpoint, c.dir.path)
 	return nil
 }
 
@@ -194,9 +200,5 @@ func endpointOf(addr net.Addr) string {
 	return "http://" + net.JoinHostPort(host.String(), strconv.Itoa(tcp.Port))
 }
 
-// warnOpen says so when the API can be reached from elsewhere.
-func warnOpen(out io.Writer, addr net.Addr) {
-	if !addr.(*net.TCPAddr).IP.IsLoopback() {
-		fmt.Fprintf(out, "warning: %s is reachable from other machines and speaks plain HTTP: requests are signed, but not secret\n", addr)
-	}
-}
+// isOpen reports whether other machines can reach a listener.
+func isOpen(addr net.Addr) bool { return !addr.(*net.TCPAddr).IP.IsLoopback() }

@@ -17,7 +17,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +53,7 @@ type Config struct {
 	// InsecureAnyCredentials lets unknown access keys in as root, whatever they signed with. For CI only.
 	InsecureAnyCredentials bool
 	Now                    func() time.Time
-	Log                    *slog.Logger
+	Log                    *slog.Logger // hears of refused signatures, at debug level
 }
 
 // A Door is the handler of everything that arrives at the endpoint.
@@ -113,6 +112,7 @@ func (d *Door) serveJSON(w http.ResponseWriter, r *http.Request) {
 	}
 	p, no := d.verify(r, body, scope)
 	if no != nil {
+		d.config.Log.Debug("request refused", "from", r.RemoteAddr, "exception", no.json, "reason", no.message)
 		refuseJSON(w, r, no)
 		return
 	}
@@ -178,14 +178,4 @@ func refuseJSON(w http.ResponseWriter, r *http.Request, no *refusal) {
 // random and in the form of a UUID, as AWS's are.
 func setRequestID(w http.ResponseWriter) {
 	w.Header()[awsjson.RequestIDHeader] = []string{newRequestID()}
-}
-
-// Offers lists the names of the JSON services, in order.
-func (d *Door) Offers() []string {
-	names := make([]string, 0, len(d.config.Services))
-	for name := range d.config.Services {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
