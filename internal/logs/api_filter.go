@@ -130,6 +130,11 @@ func (a *api) filterOnce(ctx context.Context, in *logsapi.FilterLogEventsInput, 
 			to = min(to, at.Timestamp+1)
 		}
 	}
+	end, err := a.engine.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	events, last, err := filterPage(ctx, read(f.streams, direction, f.from, to, positions), f.pattern, f.limit)
 	if err != nil {
 		return nil, err

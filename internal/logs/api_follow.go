@@ -141,6 +141,11 @@ func (a *api) arrived(ctx context.Context, f filter, at followed) ([]Found, *spo
 			positions[s.meta.Name] = at.At.position(s.meta.Name, Forward)
 		}
 	}
+	end, err := a.engine.begin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer end()
 	from := f.from
 	if at.Seen != seenNothing {
 		from -= followLate.Milliseconds()

@@ -57,7 +57,7 @@ func parseGap(token string) (g gap, d Direction, err error) {
 // getLogEvents answers a page of one stream, oldest event first whichever way it is
 // read. Both tokens are always there; a reader is at an end when the token in its
 // direction is the one that it sent.
-func (a *api) getLogEvents(_ context.Context, in *logsapi.GetLogEventsInput) (*logsapi.GetLogEventsOutput, error) {
+func (a *api) getLogEvents(ctx context.Context, in *logsapi.GetLogEventsInput) (*logsapi.GetLogEventsOutput, error) {
 	group, err := a.group(in.LogGroupName, in.LogGroupIdentifier)
 	if err != nil {
 		return nil, err
@@ -92,6 +92,11 @@ func (a *api) getLogEvents(_ context.Context, in *logsapi.GetLogEventsInput) (*l
 			to = min(to, at.Timestamp+1)
 		}
 	}
+	end, err := a.engine.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	events, err := readPage(read(streams, direction, from, to, positions), limit(in.Limit, eventsPage))
 	if err != nil {
 		return nil, err

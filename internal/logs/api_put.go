@@ -33,16 +33,15 @@ func (a *api) putLogEvents(_ context.Context, in *logsapi.PutLogEventsInput) (*l
 	}
 	now := a.now()
 	kept, rejected := reject(in.LogEvents, now, meta.oldest(now))
-	if len(kept) > 0 {
-		events := make([]Event, len(kept))
-		for i, e := range kept {
-			events[i] = Event{Timestamp: *e.Timestamp, Message: *e.Message}
-		}
-		if err := a.engine.put(s, now, events); err != nil {
-			return nil, exception(err)
-		}
+	events := make([]Event, len(kept))
+	for i, e := range kept {
+		events[i] = Event{Timestamp: *e.Timestamp, Message: *e.Message}
 	}
-	return &logsapi.PutLogEventsOutput{NextSequenceToken: new(sequenceToken(s.state().Next)), RejectedLogEventsInfo: rejected}, nil
+	next, err := a.engine.put(s, now, events)
+	if err != nil {
+		return nil, exception(err)
+	}
+	return &logsapi.PutLogEventsOutput{NextSequenceToken: new(sequenceToken(next)), RejectedLogEventsInfo: rejected}, nil
 }
 
 // checkBatch refuses what AWS refuses as a whole.

@@ -34,6 +34,9 @@ var (
 const (
 	// keepFree is how much of the disk the logs leave to others, in bytes.
 	keepFree = 64 << 20
+	// readings is how many requests read events at the same time. A reading holds a
+	// block of each stream that has events there, so a few can take much memory.
+	readings = 4
 	// expireEvery is how often retention is looked at, in rounds of Run: once an hour.
 	expireEvery = int(time.Hour / keepPacked)
 )
@@ -46,6 +49,7 @@ type Engine struct {
 	log    *slog.Logger
 
 	arrivals arrivals
+	reading  chan struct{} // holds one for each reading under way
 
 	mu     sync.RWMutex // guards groups and each group's streams map and meta; not held over writes of events
 	groups map[string]*group
@@ -85,7 +89,7 @@ func openWithin(dir string, log *slog.Logger, l limits) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{dir: dir, codec: c, limits: l, log: log, groups: map[string]*group{}}
+	e := &Engine{dir: dir, codec: c, limits: l, log: log, reading: make(chan struct{}, readings), groups: map[string]*group{}}
 	for _, d := range []string{e.groupsDir(), e.trash()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
@@ -275,23 +279,31 @@ func (e *Engine) changeGroup(name string, change func(*groupMeta) error) error {
 }
 
 func (e *Engine) deleteGroup(name string) error {
+	remove, err := e.discardGroup(name)
+	if err != nil {
+		return err
+	}
+	return remove()
+}
+
+func (e *Engine) discardGroup(name string) (remove func() error, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g := e.groups[name]
 	if g == nil {
-		return errGroupGone
+		return nil, errGroupGone
 	}
 	if g.meta.Protected {
-		return errProtected
+		return nil, errProtected
+	}
+	if remove, err = discard(g.dir, e.trash()); err != nil {
+		return nil, err
 	}
 	delete(e.groups, name)
 	for _, s := range g.streams {
-		s.mu.Lock()
-		s.deleted = true
-		s.closeFile()
-		s.mu.Unlock()
+		s.bury()
 	}
-	return discard(g.dir, e.trash())
+	return remove, nil
 }
 
 func (e *Engine) createStream(groupName, name string, now time.Time) error {
@@ -319,22 +331,35 @@ func (e *Engine) createStream(groupName, name string, now time.Time) error {
 }
 
 func (e *Engine) deleteStream(groupName, name string) error {
+	remove, err := e.discardStream(groupName, name)
+	if err != nil {
+		return err
+	}
+	return remove()
+}
+
+func (e *Engine) discardStream(groupName, name string) (remove func() error, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g := e.groups[groupName]
 	if g == nil {
-		return errGroupGone
+		return nil, errGroupGone
 	}
 	s := g.streams[name]
 	if s == nil {
-		return errStreamGone
+		return nil, errStreamGone
+	}
+	if remove, err = discard(s.dir, e.trash()); err != nil {
+		return nil, err
 	}
 	delete(g.streams, name)
-	return s.remove(e.trash())
+	s.bury()
+	return remove, nil
 }
 
-// put makes events durable and stamps them with the time of ingestion.
-func (e *Engine) put(s *stream, now time.Time, events []Event) error {
+// put makes events durable and stamps them with the time of ingestion. It returns
+// the number of the stream's next event.
+func (e *Engine) put(s *stream, now time.Time, events []Event) (next uint64, err error) {
 	ingested, done := e.arrivals.begin(now)
 	defer done()
 	for i := range events {
@@ -342,9 +367,10 @@ func (e *Engine) put(s *stream, now time.Time, events []Event) error {
 	}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(e.dir, &disk); err == nil && int64(disk.Bavail)*int64(disk.Bsize) < keepFree {
-		return errDiskFull
+		return 0, errDiskFull
 	}
-	return diskError(s.append(events))
+	next, err = s.append(events)
+	return next, diskError(err)
 }
 
 func diskError(err error) error {
@@ -423,6 +449,16 @@ func read(streams []*stream, direction Direction, from, to int64, positions map[
 		sources = append(sources, src)
 	}
 	return newMerge(sources, direction, from, to)
+}
+
+// begin waits until a reading may begin; the caller calls end after it.
+func (e *Engine) begin(ctx context.Context) (end func(), err error) {
+	select {
+	case e.reading <- struct{}{}:
+		return func() { <-e.reading }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func emptyDir(dir string) error {

@@ -35,7 +35,8 @@ func put(e *Engine, name string, events []Event) error {
 	if err != nil {
 		return err
 	}
-	return e.put(s, time.UnixMilli(events[0].Ingested), events)
+	_, err = e.put(s, time.UnixMilli(events[0].Ingested), events)
+	return err
 }
 
 func readAll(t *testing.T, e *Engine, group string, d Direction, from, to int64, positions map[string]Position) []string {

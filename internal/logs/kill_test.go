@@ -40,7 +40,7 @@ func writeUntilKilled(dir string) error {
 	packing := time.Tick(3 * time.Millisecond)
 	for n := s.state().Next; ; n++ {
 		event := Event{Timestamp: int64(n), Message: strings.Repeat("x", int(n%300)) + " " + fmt.Sprint(n)}
-		if err := e.put(s, time.UnixMilli(int64(n)), []Event{event}); err != nil {
+		if _, err := e.put(s, time.UnixMilli(int64(n)), []Event{event}); err != nil {
 			return err
 		}
 		if _, err := fmt.Println(n); err != nil {

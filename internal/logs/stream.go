@@ -62,12 +62,16 @@ func openStream(dir string, meta streamMeta, c *codec, l limits) (*stream, error
 	return s, nil
 }
 
-// append makes a batch durable. The events are sorted here; their Seq is set here.
-func (s *stream) append(events []Event) error {
+// append makes a batch durable and returns the number of the next event. The events
+// are sorted here; their Seq is set here.
+func (s *stream) append(events []Event) (next uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deleted {
-		return errStreamGone
+		return 0, errStreamGone
+	}
+	if len(events) == 0 {
+		return s.next, nil
 	}
 	slices.SortStableFunc(events, func(a, b Event) int {
 		switch {
@@ -84,23 +88,23 @@ func (s *stream) append(events []Event) error {
 	s.idle = false
 	if s.fresh {
 		if err := s.settle(); err != nil {
-			return fmt.Errorf("make log stream %s durable: %w", s.meta.Name, err)
+			return 0, fmt.Errorf("make log stream %s durable: %w", s.meta.Name, err)
 		}
 	}
 	seg, err := s.writable(events[0].Ingested)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	data, b := s.codec.encode(nil, events)
 	b.offset = seg.size
 	if err := s.write(seg, data); err != nil {
-		return err
+		return 0, err
 	}
 	seg.blocks = append(seg.blocks, b)
 	seg.size += int64(len(data))
 	s.next += uint64(len(events))
 	s.lastIn = max(s.lastIn, b.ingested)
-	return nil
+	return s.next, nil
 }
 
 // settle waits until the disk has the stream itself.
@@ -227,14 +231,12 @@ func (s *stream) expire(before int64) error {
 	return nil
 }
 
-// remove deletes the stream and all its events. The folder goes to the trash
-// first, so that a crash half-way leaves no half of a stream.
-func (s *stream) remove(trash string) error {
+// bury ends the stream: it takes no more events.
+func (s *stream) bury() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deleted = true
 	s.closeFile()
-	return discard(s.dir, trash)
 }
 
 // tidy closes the file of a stream that nothing was written to since the last time.
@@ -253,14 +255,12 @@ func (s *stream) close() {
 	s.closeFile()
 }
 
-// discard moves a folder out of sight in one step and then deletes it.
-func discard(dir, trash string) error {
+// discard moves a folder out of sight in one step, so that a crash half-way leaves
+// no half of it. What it returns deletes it, which may take a while.
+func discard(dir, trash string) (remove func() error, err error) {
 	grave, err := os.MkdirTemp(trash, "gone")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.Rename(dir, filepath.Join(grave, "x")); err != nil {
-		return err
-	}
-	return os.RemoveAll(grave)
+	return func() error { return os.RemoveAll(grave) }, os.Rename(dir, filepath.Join(grave, "x"))
 }

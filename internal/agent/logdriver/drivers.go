@@ -174,8 +174,10 @@ func (d *Drivers) Drain(ctx context.Context, containerID string) error {
 	if r == nil {
 		return nil
 	}
+	done, leave := r.drained()
+	defer leave()
 	select {
-	case <-r.drained():
+	case <-done:
 		return nil
 	case <-r.ended:
 		return fmt.Errorf("drain the output of container %s: delivery has ended before", containerID)

@@ -56,7 +56,9 @@ func (d *Drivers) Print(ctx context.Context, to io.Writer, containerID string, u
 func follow(ctx context.Context, pump *pump, p printer, to io.Writer, until Until) error {
 	var ended <-chan struct{}
 	if until == UntilEnd {
-		ended = pump.drained()
+		done, leave := pump.drained()
+		defer leave()
+		ended = done
 	}
 	for {
 		news := pump.news()

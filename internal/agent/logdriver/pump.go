@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -133,13 +134,18 @@ func signal(c chan struct{}) {
 }
 
 // drained returns a channel that closes when all is delivered and no more will come.
-func (p *pump) drained() <-chan struct{} {
+// Who does not wait for it any more calls leave.
+func (p *pump) drained() (done <-chan struct{}, leave func()) {
 	c := make(chan struct{})
 	p.mu.Lock()
 	p.waiting = append(p.waiting, c)
 	p.mu.Unlock()
 	signal(p.asked)
-	return c
+	return c, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.waiting = slices.DeleteFunc(p.waiting, func(w chan struct{}) bool { return w == c })
+	}
 }
 
 // news returns a channel that closes when something more was delivered.
