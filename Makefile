@@ -1,7 +1,7 @@
 # Everything that gantry needs to be built, shown and tested on a Debian or Ubuntu machine with Go, gcc and make.
 
 GO      ?= go
-SAMPLES := web worker crasher burner eater
+SAMPLES := web worker crasher burner eater probe
 export CGO_ENABLED := 0
 
 .PHONY: build demo up test check gen bench clean

@@ -72,7 +72,7 @@ func gantry(t *testing.T) *server {
 		if shared.s, shared.err = up(dir); shared.err != nil {
 			return
 		}
-		for _, sample := range []string{"web", "worker", "crasher", "burner", "eater"} {
+		for _, sample := range []string{"web", "worker", "crasher", "burner", "eater", "probe"} {
 			if _, shared.err = shared.s.gantry("image", "load", sampleTar(sample)); shared.err != nil {
 				return
 			}
