@@ -33,9 +33,10 @@ func (s *Service) putAttributes(ctx context.Context, in *ecsapi.PutAttributesInp
 		}
 	}
 	var out []ecsapi.Attribute
-	err := s.changeAttributes(ctx, in.Cluster, in.Attributes, func(i *gantry.Instance, a ecsapi.Attribute) {
+	err := s.changeAttributes(ctx, in.Cluster, in.Attributes, func(i *gantry.Instance, a ecsapi.Attribute) *string {
 		i.Attributes = slices.DeleteFunc(i.Attributes, func(have ecsapi.Attribute) bool { return *have.Name == *a.Name })
 		i.Attributes = append(i.Attributes, ecsapi.Attribute{Name: a.Name, Value: a.Value})
+		return a.Value
 	}, &out)
 	if err != nil {
 		return nil, err
@@ -48,10 +49,16 @@ func (s *Service) deleteAttributes(ctx context.Context, in *ecsapi.DeleteAttribu
 		return nil, err
 	}
 	var out []ecsapi.Attribute
-	err := s.changeAttributes(ctx, in.Cluster, in.Attributes, func(i *gantry.Instance, a ecsapi.Attribute) {
+	err := s.changeAttributes(ctx, in.Cluster, in.Attributes, func(i *gantry.Instance, a ecsapi.Attribute) *string {
+		value := a.Value
 		i.Attributes = slices.DeleteFunc(i.Attributes, func(have ecsapi.Attribute) bool {
-			return *have.Name == *a.Name && (a.Value == nil || wire.Value(have.Value) == *a.Value)
+			gone := *have.Name == *a.Name && (a.Value == nil || wire.Value(have.Value) == *a.Value)
+			if gone {
+				value = have.Value
+			}
+			return gone
 		})
+		return value
 	}, &out)
 	if err != nil {
 		return nil, err
@@ -81,7 +88,7 @@ func checkAttributes(attributes []ecsapi.Attribute) error {
 // changeAttributes carries change out for each attribute on the instance that it
 // names, all in one transaction. out is what was asked for with the instances'
 // ARNs, and without their type, as ECS answers it.
-func (s *Service) changeAttributes(ctx context.Context, clusterRef *string, attributes []ecsapi.Attribute, change func(*gantry.Instance, ecsapi.Attribute), out *[]ecsapi.Attribute) error {
+func (s *Service) changeAttributes(ctx context.Context, clusterRef *string, attributes []ecsapi.Attribute, change func(*gantry.Instance, ecsapi.Attribute) (value *string), out *[]ecsapi.Attribute) error {
 	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
 		*out = []ecsapi.Attribute{}
 		c, err := s.cluster(tx, clusterRef)
@@ -99,14 +106,14 @@ func (s *Service) changeAttributes(ctx context.Context, clusterRef *string, attr
 			}
 			next := *i
 			next.Attributes = slices.Clone(i.Attributes)
-			change(&next, a)
+			value := change(&next, a)
 			if n := customAttributes(&next); n > maxOwnAttributes && n > customAttributes(i) {
 				return ecsapi.NewAttributeLimitExceededException("A container instance can have at most 10 custom attributes.")
 			}
 			next.Version++
 			store.Instances.Put(tx, &next)
 			*out = append(*out, ecsapi.Attribute{
-				Name: a.Name, Value: a.Value, TargetId: new(string(s.cfg.Place.Instance(c.Name, id))),
+				Name: a.Name, Value: value, TargetId: new(string(s.cfg.Place.Instance(c.Name, id))),
 			})
 		}
 		return nil

@@ -173,7 +173,7 @@ func (s *Service) describeTaskDefinition(ctx context.Context, in *ecsapi.Describ
 	if err != nil {
 		return nil, err
 	}
-	out := &ecsapi.DescribeTaskDefinitionOutput{TaskDefinition: d.Wire}
+	out := &ecsapi.DescribeTaskDefinitionOutput{TaskDefinition: d.Wire, Tags: []ecsapi.Tag{}}
 	if slices.Contains(in.Include, ecsapi.TaskDefinitionFieldTags) {
 		out.Tags = shown(d.Tags)
 	}

@@ -1,0 +1,353 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// examplesVersion is the CLI whose examples the table below knows in full. Those of
+// other versions run too as far as the table knows them.
+const examplesVersion = "1.45.11"
+
+// A stage is what one published example finds: a cluster of its own, and names to
+// put in the place of the published ones.
+type stage struct {
+	*server
+	t       *testing.T
+	c       *ecs.Client
+	cluster string // put in the place of MyCluster
+	names   []string
+}
+
+// put replaces a published name by one that is there.
+func (s *stage) put(published, real string) { s.names = append(s.names, published, real) }
+
+// has makes a cluster, for the examples that ask for one to be there.
+func (s *stage) has(published string) {
+	s.put(published, s.server.cluster(s.t))
+}
+
+// joined makes a container instance that the example names.
+func (s *stage) joined(cluster, published string, attributes map[string]string) string {
+	arn := s.join(s.t, cluster, instance{attributes: attributes, document: `{"instanceId":"i-1","instanceType":"t3.micro","imageId":"ami-1"}`,
+		tags: []types.Tag{tag("team", "dev")}})
+	s.put(published, arn)
+	s.t.Cleanup(func() {
+		_, _ = s.c.DeregisterContainerInstance(context.Background(), &ecs.DeregisterContainerInstanceInput{Cluster: &cluster, ContainerInstance: &arn})
+	})
+	return arn
+}
+
+// sleep registers what the published sleep360 stands for.
+func (s *stage) sleep() string {
+	return s.define(s.t, func(_ *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) { c.Name = aws.String("sleep") })
+}
+
+// runs starts a task that the example names.
+func (s *stage) runs(cluster, published string) string {
+	arn := s.launch(s.t, cluster, s.sleep())
+	s.put(published, id(arn))
+	s.t.Cleanup(func() {
+		_, _ = s.c.StopTask(context.Background(), &ecs.StopTaskInput{Cluster: &cluster, Task: &arn})
+	})
+	return arn
+}
+
+// serves starts a task with a port and someone who started it.
+func (s *stage) serves(cluster string) string {
+	definition := s.define(s.t, func(in *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) {
+		in.NetworkMode = types.NetworkModeBridge
+		c.PortMappings = []types.PortMapping{{ContainerPort: aws.Int32(80)}}
+	})
+	out := must(s.t, s.c.RunTask, &ecs.RunTaskInput{Cluster: &cluster, TaskDefinition: &definition, StartedBy: aws.String("ecs-svc/1")})
+	arn := *out.Tasks[0].TaskArn
+	s.t.Cleanup(func() {
+		_, _ = s.c.StopTask(context.Background(), &ecs.StopTaskInput{Cluster: &cluster, Task: &arn})
+	})
+	if err := runningWaiter(s.c).Wait(s.t.Context(), &ecs.DescribeTasksInput{Cluster: &cluster, Tasks: []string{arn}}, stateWithin); err != nil {
+		s.t.Fatal(err)
+	}
+	return arn
+}
+
+const (
+	oldInstance = "arn:aws:ecs:us-west-2:130757420319:container-instance/1c3be8ed-df30-47b4-8f1e-6e68ebd01f34"
+	user        = "arn:aws:iam::123456789012:user/MyUser"
+)
+
+// inScope are the published examples that gantry answers, with what has to be there before.
+var inScope = map[string]func(*stage){
+	"create-cluster 1":    func(s *stage) { s.news() },
+	"create-cluster 3":    func(s *stage) { s.news() },
+	"delete-cluster 1":    func(s *stage) { s.has("MyCluster") },
+	"describe-clusters 1": func(*stage) {},
+	"list-clusters 1":     func(*stage) {},
+	"update-cluster 1": func(s *stage) {
+		s.news()
+		s.put("ECS-project-update-cluster", s.cluster)
+		must(s.t, s.c.CreateCluster, &ecs.CreateClusterInput{
+			ClusterName: &s.cluster, CapacityProviders: []string{"FARGATE"},
+			DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String("FARGATE")}},
+		})
+	},
+	"update-cluster-settings 1": func(s *stage) { s.has("MyCluster") },
+	"tag-resource 1":            func(s *stage) { s.has("MyCluster") },
+	"tag-resource 2":            func(s *stage) { s.has("MyCluster") },
+	"untag-resource 1":          func(s *stage) { s.has("MyCluster") },
+	"list-tags-for-resource 1": func(s *stage) {
+		s.has("MyCluster")
+		must(s.t, s.c.TagResource, &ecs.TagResourceInput{ResourceArn: aws.String("arn:aws:ecs:us-east-1:123456789012:cluster/" + s.names[1]), Tags: []types.Tag{tag("key1", "value1")}})
+	},
+
+	"register-task-definition 1":   func(s *stage) { s.put("<path_to_json_file>/", "") },
+	"register-task-definition 2":   func(*stage) {},
+	"describe-task-definition 1":   func(s *stage) { s.put("hello_world:8", s.published("hello_world")) },
+	"deregister-task-definition 1": func(s *stage) { s.put("curler:1", s.published("curler")) },
+	"delete-task-definitions 1": func(s *stage) {
+		name := s.published("curltest")
+		s.put("curltest:1", name)
+		must(s.t, s.c.DeregisterTaskDefinition, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: &name})
+	},
+	"list-task-definitions 1":         func(s *stage) { s.sleep() },
+	"list-task-definitions 2":         func(s *stage) { name, _, _ := strings.Cut(s.sleep(), ":"); s.put("wordpress", name) },
+	"list-task-definition-families 1": func(s *stage) { s.sleep() },
+	"list-task-definition-families 2": func(s *stage) { name, _, _ := strings.Cut(s.sleep(), ":"); s.put("hpcc", name) },
+
+	"run-task 1": func(s *stage) {
+		s.put("sleep360:1", s.sleep())
+		s.put("550e8400", fmt.Sprintf("%x", time.Now().UnixNano()))
+	},
+	"start-task 1": func(s *stage) {
+		s.put("sleep360", s.sleep())
+		s.put("765936fadbdd46b5991a4bd70c2a43d4", *s.machine(s.t, "default").ContainerInstanceArn)
+	},
+	"describe-tasks 1": func(s *stage) {
+		cluster := s.server.cluster(s.t)
+		arn := s.serves(cluster)
+		s.put("arn:aws:ecs:us-east-1:123456789012:task/MyCluster/4d590253bb114126b7afa7b58EXAMPLE", arn)
+		s.put("MyCluster", cluster)
+	},
+	"stop-task 1":  func(s *stage) { s.halt(s.t, "default", s.runs("default", "666fdccc2e2d4b6894dd422f4eeee8f8")) },
+	"list-tasks 1": func(s *stage) { s.runs("default", "none") },
+	"list-tasks 2": func(s *stage) {
+		task := describeTask(s.t, s.c, "default", s.runs("default", "none"))
+		s.put("a1b2c3d4-5678-90ab-cdef-33333EXAMPLE", *task.ContainerInstanceArn)
+	},
+	"wait/tasks-running 1": func(s *stage) {
+		cluster := s.server.cluster(s.t)
+		s.put("arn:aws:ecs:us-west-2:123456789012:task/a1b2c3d4-5678-90ab-cdef-44444EXAMPLE", s.launch(s.t, cluster, s.sleep()))
+		s.put("MyCluster", cluster)
+	},
+	"wait/task-stopped 1": func(s *stage) {
+		cluster := s.server.cluster(s.t)
+		s.halt(s.t, cluster, s.runs(cluster, "2c196f0a00dd4f58b7c8897a5c7bce13"))
+		s.put("MyCluster", cluster)
+	},
+	"wait/task-stopped 2": func(s *stage) {
+		cluster := s.server.cluster(s.t)
+		s.halt(s.t, cluster, s.runs(cluster, "2c196f0a00dd4f58b7c8897a5c7bce13"))
+		s.halt(s.t, cluster, s.runs(cluster, "4d590253bb114126b7afa7b58EXAMPLE"))
+		s.put("MyCluster", cluster)
+	},
+
+	"describe-container-instances 1": func(s *stage) {
+		cluster := s.server.cluster(s.t)
+		s.joined(cluster, "a1b2c3d4-5678-90ab-cdef-11111EXAMPLE", nil)
+		s.put("--cluster update", "--cluster "+cluster)
+	},
+	"list-container-instances 1": func(s *stage) { s.has("MyCluster") },
+	"deregister-container-instance 1": func(s *stage) {
+		cluster := s.server.cluster(s.t)
+		s.joined(cluster, "arn:aws:ecs:us-west-2:123456789012:container-instance/a1b2c3d4-5678-90ab-cdef-11111EXAMPLE", nil)
+		s.put("MyCluster", cluster)
+	},
+	"update-container-instances-state 1": func(s *stage) { s.joined("default", "765936fadbdd46b5991a4bd70c2a43d4", nil) },
+	"put-attributes 1":                   func(s *stage) { s.joined("default", oldInstance, nil) },
+	"delete-attributes 1":                func(s *stage) { s.joined("default", oldInstance, map[string]string{"stack": "production"}) },
+	"list-attributes 1":                  func(s *stage) { s.joined("default", "none", map[string]string{"stack": "production"}) },
+
+	"put-account-setting 1":         func(*stage) {},
+	"put-account-settings 1":        func(*stage) {},
+	"put-account-setting-default 1": func(*stage) {},
+	"delete-account-setting 1":      func(*stage) {},
+	"list-account-settings 1":       func(*stage) {},
+	"list-account-settings 2": func(s *stage) {
+		must(s.t, s.c.PutAccountSetting, &ecs.PutAccountSettingInput{Name: types.SettingNameServiceLongArnFormat, Value: aws.String("enabled"), PrincipalArn: aws.String(user)})
+	},
+}
+
+// outOfScope are the other ones, each with what it waits for.
+var outOfScope = map[string]string{
+	"capacity-provider-update": "capacity providers", "create-capacity-provider": "capacity providers", "delete-capacity-provider": "capacity providers",
+	"describe-capacity-providers": "capacity providers", "put-cluster-capacity-providers": "capacity providers",
+	"create-cluster 2": "capacity providers", "describe-clusters 2": "capacity providers", "update-cluster 2": "Service Connect",
+	"create-service": "services", "delete-service": "services", "describe-services": "services", "list-services": "services", "update-service": "services",
+	"list-services-by-namespace": "services", "list-service-deployments": "services", "describe-service-deployments": "services",
+	"describe-service-revisions": "services", "wait/services-inactive": "services", "wait/services-stable": "services",
+	"create-task-set": "services", "delete-task-set": "services", "describe-task-sets": "services", "update-task-set": "services", "update-service-primary-task-set": "services",
+	"get-task-protection": "services", "update-task-protection": "services", "execute-command": "ECS Exec",
+	"run-task 2": "EBS volumes", "start-task 2": "EBS volumes", "describe-tasks 2": "Fargate",
+	"update-container-agent": "an agent is updated with gantry: the answer is always NoUpdateAvailableException",
+}
+
+// news is a cluster that the example creates.
+func (s *stage) news() {
+	s.put("MyCluster", s.cluster)
+	s.t.Cleanup(func() {
+		if _, err := s.c.DeleteCluster(context.Background(), &ecs.DeleteClusterInput{Cluster: &s.cluster}); err != nil {
+			s.t.Error(err)
+		}
+	})
+}
+
+// published registers the definition that a published output shows.
+func (s *stage) published(fam string) string {
+	in := &ecs.RegisterTaskDefinitionInput{Family: aws.String(family(s.t)), ContainerDefinitions: []types.ContainerDefinition{
+		{Name: aws.String("a"), Image: aws.String("x"), Cpu: 10, Memory: aws.Int32(500)},
+	}}
+	switch fam {
+	case "hello_world":
+		in.ContainerDefinitions[0].Links = []string{"b"}
+		in.ContainerDefinitions[0].PortMappings = []types.PortMapping{{ContainerPort: aws.Int32(80), HostPort: aws.Int32(80)}}
+		in.ContainerDefinitions = append(in.ContainerDefinitions, types.ContainerDefinition{
+			Name: aws.String("b"), Image: aws.String("y"), Memory: aws.Int32(500), Environment: []types.KeyValuePair{{Name: aws.String("A"), Value: aws.String("1")}},
+		})
+	case "curler":
+		in.ContainerDefinitions[0].EntryPoint, in.ContainerDefinitions[0].Command = []string{"curl"}, []string{"-v"}
+	case "curltest":
+		in.TaskRoleArn, in.ExecutionRoleArn = aws.String("arn:aws:iam::123456789012:role/r"), aws.String("arn:aws:iam::123456789012:role/r")
+		in.NetworkMode, in.RequiresCompatibilities, in.Cpu, in.Memory = types.NetworkModeAwsvpc, []types.Compatibility{"FARGATE"}, aws.String("256"), aws.String("512")
+		in.ContainerDefinitions[0].EntryPoint, in.ContainerDefinitions[0].Command = []string{"sh", "-c"}, []string{"true"}
+		in.ContainerDefinitions[0].LogConfiguration = &types.LogConfiguration{LogDriver: types.LogDriverAwslogs, Options: map[string]string{
+			"awslogs-create-group": "true", "awslogs-group": "/ecs/curltest", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "ecs"}}
+	}
+	return name(*must(s.t, s.c.RegisterTaskDefinition, in).TaskDefinition.TaskDefinitionArn)
+}
+
+// TestPublishedExamples runs the commands that AWS publishes with its CLI, and holds
+// the shape of their outputs against those published: every member that AWS shows
+// is answered, with its type. Members that AWS does not show the CLI prints only
+// where its model has them.
+func TestPublishedExamples(t *testing.T) {
+	t.Parallel()
+	all, version := publishedExamples(t)
+	gantry(t)
+	known := knownDifferences(t)
+	var mu sync.Mutex
+	t.Run("all", func(t *testing.T) {
+		for _, e := range all {
+			prepare, ok := inScope[e.name]
+			if !ok {
+				file, _, _ := strings.Cut(e.name, " ")
+				if outOfScope[e.name] == "" && outOfScope[file] == "" && version == examplesVersion {
+					t.Errorf("%s is neither in scope nor out of it: %s", e.name, e.command)
+				}
+				continue
+			}
+			t.Run(e.name, func(t *testing.T) {
+				t.Parallel()
+				missing := runPublished(t, e, prepare)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, path := range missing {
+					if d, ok := covers(known, e.name, path); ok {
+						known[d] = true
+					} else {
+						t.Errorf("%s is published and not answered", path)
+					}
+				}
+			})
+		}
+	})
+	if version == examplesVersion && !t.Failed() && !filtered() {
+		for d, seen := range known {
+			if !seen {
+				t.Errorf("docs/differences.md names %s of %s, which is no difference any more", d.member, d.example)
+			}
+		}
+	}
+}
+
+// runPublished prepares and runs an example, and returns the members that are
+// published and were not answered.
+func runPublished(t *testing.T, e published, prepare func(*stage)) []string {
+	t.Helper()
+	s := &stage{server: gantry(t), t: t, c: gantry(t).sdk(), cluster: family(t)}
+	prepare(s)
+	s.put("us-west-2:123456789012", "us-east-1:123456789012")
+	real := strings.NewReplacer(s.names...)
+	dir := t.TempDir()
+	for file, text := range e.files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(real.Replace(text)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := s.shell(t, dir, real.Replace(e.command))
+	if e.output == "" {
+		if out != "" && !strings.HasPrefix(e.name, "register-task-definition") {
+			t.Errorf("no output is published, but:\n%s", out)
+		}
+		return nil
+	}
+	want, err := shapeOf(mended(e.output))
+	if err != nil {
+		t.Fatalf("the published output is not JSON: %v", err)
+	}
+	got, err := shapeOf(out)
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, out)
+	}
+	return want.lacks(got)
+}
+
+// shell runs a command line of the aws CLI as a person would.
+func (s *server) shell(t *testing.T, dir, line string) string {
+	t.Helper()
+	program, err := awsProgram()
+	if err != nil {
+		t.Skipf("no aws CLI: build/setup.sh aws2: %v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `aws() { "$AWS" "$@"; }; `+line+" --output json")
+	cmd.Env, cmd.Dir = append(slices.Clone(s.env), "AWS="+program), dir
+	out, err := cmd.Output()
+	if err != nil {
+		why := ""
+		if exit, ok := err.(*exec.ExitError); ok {
+			why = strings.TrimSpace(string(exit.Stderr))
+		}
+		t.Fatalf("%s: %v: %s", line, err, why)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// covers finds the known difference that a member belongs to.
+func covers(known map[difference]bool, example, path string) (difference, bool) {
+	for d := range known {
+		if d.example == example && (path == d.member || strings.HasPrefix(path, d.member+".") || strings.HasPrefix(path, d.member+"[]")) {
+			return d, true
+		}
+	}
+	return difference{}, false
+}
+
+// filtered reports whether only some of the tests were asked for.
+func filtered() bool {
+	for _, arg := range os.Args {
+		if strings.HasPrefix(arg, "-test.run=") && strings.Contains(arg, "/") {
+			return true
+		}
+	}
+	return false
+}
