@@ -14,6 +14,7 @@ import (
 	"gantry/internal/agent"
 	"gantry/internal/agent/agenttest"
 	"gantry/internal/agent/enginetest"
+	"gantry/internal/agent/metadata"
 	"gantry/internal/wire/acsapi"
 	"gantry/internal/wire/ecsapi"
 
@@ -480,6 +481,23 @@ func TestTelemetry(t *testing.T) {
 	})
 	if healthy.Tasks[0].TaskArn != taskA || !healthy.Metadata.Fin {
 		t.Errorf("health: %+v", healthy)
+	}
+}
+
+func TestTags(t *testing.T) {
+	h := newHost(t)
+	h.start()
+	h.plane.Connected(1)
+	h.plane.Payload("p1", 1, run(taskA, "web"))
+	h.plane.Acked("p1")
+	m := agent.Metadata{Agents: func() []*agent.Agent { return []*agent.Agent{h.agent} }}
+	got := m.Tags(t.Context(), taskA)
+	want := metadata.Tags{Task: map[string]string{"team": "a"}, Instance: map[string]string{"team": "a"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if calls := h.plane.Calls("ListTagsForResource"); len(calls) != 2 || !strings.Contains(string(calls[1].Body), agenttest.Instance) {
+		t.Errorf("asked %v", calls)
 	}
 }
 

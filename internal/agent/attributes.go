@@ -31,6 +31,9 @@ var capabilities = []string{
 	"com.amazonaws.ecs.capability.docker-remote-api.1.32",
 	"com.amazonaws.ecs.capability.task-iam-role",
 	"com.amazonaws.ecs.capability.task-iam-role-network-host",
+	// A task with an execution role may use awslogs. Its logs are shipped in the instance's name as long as the control
+	// plane sends no credentials of that role; if it does, the task is refused.
+	"ecs.capability.execution-role-awslogs",
 	// Lines are shipped with the agent's own key, so that a definition's execution role is honoured by needing none.
 	"ecs.capability.execution-role-awslogs",
 	"ecs.capability.container-health-check",

@@ -11,7 +11,8 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// Version is what the agent calls itself on the websockets and at the introspection endpoint. userAgent is what it
+// Version is what the agent calls itself on the websockets and at the introspection endpoint: the version of
+// amazon-ecs-agent whose protocol it speaks, since control planes judge agents by that number. userAgent is what it
 // calls itself in API calls.
 const (
 	Version   = "1.105.1"

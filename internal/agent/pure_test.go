@@ -1,15 +1,20 @@
 package agent
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"math"
 	"testing"
 	"time"
 
 	"gantry/internal/agent/engine"
 	"gantry/internal/agent/metadata"
+	"gantry/internal/wire"
 	"gantry/internal/wire/acsapi"
 	"gantry/internal/wire/ecsapi"
 
+	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -128,5 +133,59 @@ func TestWhatContainersAreTold(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestWhenToComeBack(t *testing.T) {
+	a := &Agent{}
+	closed := func(code websocket.StatusCode) error { return websocket.CloseError{Code: code} }
+	for _, c := range []struct {
+		name   string
+		err    error
+		lasted time.Duration
+		opened bool
+		least  time.Duration
+		most   time.Duration
+	}{
+		{"going away", closed(1001), 10 * time.Second, true, 0, 0},
+		{"normal", closed(1000), 10 * time.Second, true, 0, 0},
+		{"internal error", closed(1011), 10 * time.Second, true, 0, 0},
+		{"cut", fmt.Errorf("read: %w", io.EOF), 10 * time.Second, true, 0, 0},
+		{"expired", errExpired, 30 * time.Minute, true, 0, 0},
+		{"another code", closed(4000), 10 * time.Second, true, 200 * time.Millisecond, 300 * time.Millisecond},
+		{"dropped at once", closed(1001), 10 * time.Millisecond, true, 200 * time.Millisecond, 300 * time.Millisecond},
+		{"said nothing", errIdle, 2 * time.Minute, true, 200 * time.Millisecond, 300 * time.Millisecond},
+		{"never opened", io.EOF, time.Minute, false, 200 * time.Millisecond, 300 * time.Millisecond},
+		{"not active", fmt.Errorf("connect: %w", &refusal{Type: inactiveInstance}), time.Second, false, time.Hour, time.Hour},
+		{"refused", &refusal{Type: "ServerException"}, time.Second, false, 200 * time.Millisecond, 300 * time.Millisecond},
+	} {
+		pauses := acsBackoff()
+		if got := a.pauseAfter(c.err, c.lasted, c.opened, &pauses); got < c.least || got > c.most {
+			t.Errorf("%s: back in %v, want %v to %v", c.name, got, c.least, c.most)
+		}
+	}
+	pauses := acsBackoff()
+	for range 20 {
+		pauses.next()
+	}
+	if got := pauses.next(); got < 96*time.Second || got > 144*time.Second {
+		t.Errorf("after many failures back in %v, want about 2 min", got)
+	}
+}
+
+func TestWhichRefusalsOfRegistrationMayPass(t *testing.T) {
+	for err, want := range map[error]bool{
+		errors.New("connection refused"):                            true,
+		&wire.Error{Code: "ThrottlingException", Status: 400}:       true,
+		&wire.Error{Code: "ServerException", Status: 500}:           true,
+		&wire.Error{Code: "LimitExceededException", Status: 400}:    true,
+		&wire.Error{Status: 502}:                                    true,
+		&wire.Error{Code: "ClusterNotFoundException", Status: 400}:  false,
+		&wire.Error{Code: "AccessDeniedException", Status: 403}:     false,
+		&wire.Error{Code: "InvalidParameterException", Status: 400}: false,
+	} {
+		if got := mayPass(fmt.Errorf("register: %w", err)); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -129,7 +130,11 @@ func (d *Definition) readContainer(c *acsapi.Container, defaultStopTimeout time.
 	if c.StopTimeout != nil {
 		def.StopTimeout = time.Duration(*c.StopTimeout) * time.Second
 	}
-	def.Config = DockerConfig{Image: c.Image, Cmd: c.Command, Entrypoint: c.EntryPoint}
+	command, err := overriddenCommand(c)
+	if err != nil {
+		return def, err
+	}
+	def.Config = DockerConfig{Image: c.Image, Cmd: command, Entrypoint: c.EntryPoint}
 	if err := decodeOver(c.DockerConfig.Config, dockerConfigMembers, &def.Config); err != nil {
 		d.refuse(c.Name, errDockerClientConfig, "Unable decode given docker config: %v", err)
 	}
@@ -163,6 +168,24 @@ func (d *Definition) readContainer(c *acsapi.Container, defaultStopTimeout time.
 		def.Order = append(def.Order, acsapi.DependsOn{ContainerName: from.SourceContainer, Condition: OnStart})
 	}
 	return def, nil
+}
+
+// overriddenCommand is a container's command. Of its overrides, a JSON string, only that is the agent's business: the
+// control plane merges the others.
+func overriddenCommand(c *acsapi.Container) ([]string, error) {
+	if strings.TrimSpace(c.Overrides) == "" {
+		return c.Command, nil
+	}
+	var overrides struct {
+		Command []string `json:"command"`
+	}
+	if err := json.Unmarshal([]byte(c.Overrides), &overrides); err != nil {
+		return nil, fmt.Errorf("container %s: read its overrides: %w", c.Name, err)
+	}
+	if overrides.Command != nil {
+		return overrides.Command, nil
+	}
+	return c.Command, nil
 }
 
 // checkOrder refuses dependencies that lead nowhere or in a circle.

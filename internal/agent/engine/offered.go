@@ -44,6 +44,10 @@ func (d *Definition) checkContainer(c *ContainerDefinition) {
 	if c.RegistryAuth != nil {
 		d.refuse("", errResourceInitialization, "unable to pull registry auth for container %s: private registry credentials are not offered yet", c.Name)
 	}
+	if c.LogsAuthStrategy == "ExecutionRole" && d.Task.ExecutionRoleCredentials != nil {
+		// Without such credentials (gantry has no roles yet) logs are shipped in the instance's name.
+		d.refuse("", errResourceInitialization, "shipping the logs of container %s with the credentials of the execution role is not offered yet", c.Name)
+	}
 	if len(c.Secrets) > 0 {
 		d.refuse("", errResourceInitialization, "unable to pull secrets for container %s: secrets are not offered yet", c.Name)
 	}

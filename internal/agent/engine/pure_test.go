@@ -71,6 +71,8 @@ func TestRefusals(t *testing.T) {
 			acsapi.Task{Containers: []acsapi.Container{{Name: "web", Image: "web", Links: []string{"db"}}}}},
 		{"web: TaskDependencyError: container web waits for db to be HEALTHY, which has no health check",
 			acsapi.Task{Containers: []acsapi.Container{{Name: "web", Image: "web", DependsOn: []acsapi.DependsOn{{ContainerName: "db", Condition: OnHealthy}}}, {Name: "db", Image: "db"}}}},
+		{": ResourceInitializationError: shipping the logs of container web with the credentials of the execution role is not offered yet",
+			acsapi.Task{ExecutionRoleCredentials: &acsapi.RoleCredentials{CredentialsID: "x"}, Containers: []acsapi.Container{{Name: "web", Image: "web", LogsAuthStrategy: "ExecutionRole"}}}},
 		{": TaskDependencyError: the containers of the task depend on each other in a circle through web",
 			acsapi.Task{Containers: []acsapi.Container{{Name: "web", Image: "web", VolumesFrom: []acsapi.VolumeFrom{{SourceContainer: "web"}}}}}},
 		{": ResourceInitializationError: volume v: the driver \"rexray\" is not offered; local is",
@@ -97,6 +99,7 @@ func TestPayloadsThatMakeNoSense(t *testing.T) {
 		`unrecognized desired status "SOON"`:                                                     {Arn: testARN, DesiredStatus: "SOON", Containers: web},
 		`the task has no containers`:                                                             {Arn: testARN, DesiredStatus: "RUNNING"},
 		`container name "web" is empty or used twice`:                                            {Arn: testARN, DesiredStatus: "RUNNING", Containers: append(web, web...)},
+		`container web: read its overrides: unexpected end of JSON input`:                        {Arn: testARN, DesiredStatus: "RUNNING", Containers: []acsapi.Container{{Name: "web", Image: "web", Overrides: "{"}}},
 		`container web: health check type "http" is not known`:                                   {Arn: testARN, DesiredStatus: "RUNNING", Containers: []acsapi.Container{{Name: "web", Image: "web", HealthCheckType: "http"}}},
 	} {
 		if _, err := ReadDefinition(&task, 0); err == nil || err.Error() != want {
@@ -135,6 +138,15 @@ func TestHealth(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestTheCommandMayBeOverridden(t *testing.T) {
+	for overrides, want := range map[string]string{"": "[a]", "{}": "[a]", `{"command":["b","c"],"cpu":1}`: "[b c]", `{"command":[]}`: "[]"} {
+		def := read(t, acsapi.Task{Containers: []acsapi.Container{{Name: "web", Image: "web", Command: []string{"a"}, Overrides: overrides}}})
+		if got := fmt.Sprint(def.Containers[0].Config.Cmd); got != want {
+			t.Errorf("%s: got %s, want %s", overrides, got, want)
 		}
 	}
 }
