@@ -35,7 +35,7 @@ type service struct {
 }
 
 // serve starts one; through, if set, sees each request first and may answer it itself.
-func serve(t *testing.T, through func(w http.ResponseWriter, r *http.Request) (answered bool)) *service {
+func serve(t testing.TB, through func(w http.ResponseWriter, r *http.Request) (answered bool)) *service {
 	t.Helper()
 	e, err := logs.Open(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *service) messages(t *testing.T, group, stream string) []string {
 }
 
 // start runs drivers over dir until the test or stop ends them.
-func start(t *testing.T, dir, endpoint string) (d *Drivers, stop func()) {
+func start(t testing.TB, dir, endpoint string) (d *Drivers, stop func()) {
 	t.Helper()
 	d, err := Open(Config{Dir: dir, Region: "us-east-1", Endpoint: endpoint, Credentials: staticKeys{},
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
@@ -115,11 +115,11 @@ func start(t *testing.T, dir, endpoint string) (d *Drivers, stop func()) {
 
 // A container is what its shim does: it holds the two files open for appending.
 type container struct {
-	t        *testing.T
+	t        testing.TB
 	out, err *os.File
 }
 
-func launch(t *testing.T, dir, id string) *container {
+func launch(t testing.TB, dir, id string) *container {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(dir, id), 0o700); err != nil {
 		t.Fatal(err)
