@@ -88,7 +88,7 @@ var dependencies = []struct {
 	{"github.com/google/go-containerregistry", []string{"samples/pack"}, "images without a registry"},
 	{"github.com/spf13/cobra", []string{"cmd/gantry"}, "the command line"},
 	{"github.com/google/uuid", []string{"internal", "cmd/gantry"}, "message, container and event ids"},
-	{"golang.org/x/", []string{"internal", "cmd/gantry"}, "system calls; waiting for several goroutines"},
+	{"golang.org/x/", []string{"internal", "cmd/gantry", "samples/probe"}, "system calls; waiting for several goroutines"},
 }
 
 func join(a []string, b ...string) []string { return slices.Concat(a, b) }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Probe tells what a container sees and may do. Its arguments are steps, done in
 // their order; each prints one line of JSON with its outcome. Without arguments it
 // does "report". $NAME in an argument is a variable of the environment.
