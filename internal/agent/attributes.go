@@ -34,8 +34,6 @@ var capabilities = []string{
 	// A task with an execution role may use awslogs. Its logs are shipped in the instance's name as long as the control
 	// plane sends no credentials of that role; if it does, the task is refused.
 	"ecs.capability.execution-role-awslogs",
-	// Lines are shipped with the agent's own key, so that a definition's execution role is honoured by needing none.
-	"ecs.capability.execution-role-awslogs",
 	"ecs.capability.container-health-check",
 	"ecs.capability.container-ordering",
 	"ecs.capability.container-restart-policy",
