@@ -94,12 +94,12 @@ kill "$follower" && wait "$follower" 2>/dev/null || true
 cat "$work/follow.log"
 
 run curl -sS "http://127.0.0.1:$port/"
+run aws ecs stop-task --cluster demo --task "$task" --reason "the demo is over" --query 'task.desiredStatus' --output text
 if aws logs tail help >/dev/null 2>&1 && aws --version 2>&1 | grep -q '^aws-cli/2'; then
 	run aws logs tail /demo/web --since 1m
 else
 	run aws logs filter-log-events --log-group-name /demo/web --query 'events[].message' --output text
 fi
-run aws ecs stop-task --cluster demo --task "$task" --reason "the demo is over" --query 'task.desiredStatus' --output text
 run aws ecs wait tasks-stopped --cluster demo --tasks "$task"
 run aws ecs describe-tasks --cluster demo --tasks "$task" --output json \
 	--query 'tasks[0].{lastStatus:lastStatus,stopCode:stopCode,stoppedReason:stoppedReason,containers:containers[].{name:name,exitCode:exitCode}}'
