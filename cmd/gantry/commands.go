@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,14 +17,18 @@ import (
 )
 
 // commands answers gantry's own commands, under /gantry/v1/ and for the root
-// principal only: what a person wants daily and the ECS API does not have.
-func (c *control) commands(m machine) http.Handler {
+// principal only: what a person wants daily and the ECS API does not have. Those
+// under way end with life: a followed log would go on for ever.
+func (c *control) commands(life context.Context, m machine) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			unhurried(w) // an image or a followed log takes as long as it takes
 			out := &counted{ResponseWriter: w}
-			if err := h(out, r); err != nil {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(life, cancel)()
+			if err := h(out, r.WithContext(ctx)); err != nil {
 				if out.wrote { // too late for an error: break off, so that the client sees that something is missing
 					c.log.Info("command broken off", "command", r.URL.Path, "error", err)
 					panic(http.ErrAbortHandler)

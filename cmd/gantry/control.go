@@ -108,7 +108,7 @@ func (c *control) make(ctx context.Context) (err error) {
 	})
 	c.acs = acs.New(acs.Config{
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
-		KeepUnknown: c.restored,
+		Settings: c.ecs, KeepUnknown: c.restored,
 	})
 	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Now: time.Now, Log: c.log}
 	if c.logs, err = logs.Open(c.dir.file(logsFolder), c.log); err != nil {
@@ -127,12 +127,12 @@ func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g.Go(func() error { return c.logs.Run(ctx) })
 	g.Go(func() error { return c.acs.Run(ctx) })
 	g.Go(func() error { return c.tcs.Run(ctx) })
-	g.Go(func() error { return api.Serve(ctx, ln, c.door(m), c.log) })
+	g.Go(func() error { return api.Serve(ctx, ln, c.door(ctx, m), c.log) })
 	return g.Wait()
 }
 
-// door hangs the services on the listener.
-func (c *control) door(m machine) http.Handler {
+// door hangs the services on the listener. Life is how long it serves.
+func (c *control) door(life context.Context, m machine) http.Handler {
 	place := c.identity.place()
 	ops := c.operations(m)
 	return api.New(api.Config{
@@ -151,7 +151,7 @@ func (c *control) door(m machine) http.Handler {
 			}),
 		},
 		Sessions:               map[string]http.Handler{acsPath + "ws": c.acs, tcsPath + "ws": c.tcs},
-		Commands:               c.commands(m),
+		Commands:               c.commands(life, m),
 		InsecureAnyCredentials: c.anyCredentials,
 		Now:                    time.Now,
 		Log:                    c.log,

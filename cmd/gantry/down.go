@@ -70,7 +70,7 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 	if stopped > 0 {
 		fmt.Fprintf(out, "stopped gantry (pid %d)\n", stopped)
 	}
-	id, unlock, err := takeDir(d, id.place())
+	id, unlock, err := takeDir(d, id.place(), func() error { return nil })
 	if err != nil {
 		return err
 	}

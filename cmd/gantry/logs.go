@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -37,6 +38,9 @@ the beginning of one, or an ARN; CONTAINER may be left out where there is only o
 			_, err = io.Copy(cmd.OutOrStdout(), body)
 			if cmd.Context().Err() != nil {
 				return nil // the user has seen enough
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return errors.New("gantry broke off: it was stopped, or could not read on, and then its log says why")
 			}
 			return err
 		},

@@ -74,7 +74,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	id, unlock, err := takeDir(d, asked)
+	id, unlock, err := takeDir(d, asked, func() error { return tryListen(o.listen) })
 	if err != nil {
 		return err
 	}
@@ -138,15 +138,18 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 
 // takeDir makes the data dir gantry's and this process its only user, inside the
 // mount namespace that belongs to it. Entering that starts the program anew, which
-// lets go of the lock: so it is taken twice.
-func takeDir(d dataDir, asked gantry.Place) (id *identity, unlock func(), err error) {
+// lets go of the lock: so it is taken twice. What may says no to leaves nothing
+// behind but the lock's empty file.
+func takeDir(d dataDir, asked gantry.Place, may func() error) (id *identity, unlock func(), err error) {
 	if _, err := d.read(); err != nil { // before anything is written there
 		return nil, nil, err
 	}
 	if unlock, err = d.lock(); err != nil {
 		return nil, nil, err
 	}
-	id, err = d.create(asked, time.Now())
+	if err = may(); err == nil {
+		id, err = d.create(asked, time.Now())
+	}
 	unlock()
 	if err != nil {
 		return nil, nil, err
@@ -188,6 +191,16 @@ func listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w; choose another address with --listen", address, err)
 	}
 	return ln, nil
+}
+
+// tryListen says whether the API's port can be opened, before anything is made on
+// this machine that a refusal would leave behind.
+func tryListen(address string) error {
+	ln, err := listen(address)
+	if err != nil {
+		return err
+	}
+	return ln.Close()
 }
 
 // endpointOf is the URL by which clients on this machine reach a listener.
