@@ -2,6 +2,7 @@ package parts
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gantry/internal/agent/engine"
@@ -28,6 +29,17 @@ func (m containers) Create(ctx context.Context, s *engine.Spec) error {
 	spec, err := m.spec(s)
 	if err != nil {
 		return err
+	}
+	_, err = m.Runtime.Create(ctx, spec)
+	if !errors.Is(err, runtime.ErrExists) {
+		return asReason(err)
+	}
+	// An agent that was killed may have left it half made. One that runs, or ran, stays.
+	if old, missing := m.Runtime.Inspect(ctx, spec.ID); missing != nil || old.State == runtime.Running || old.State == runtime.Stopped {
+		return asReason(err)
+	}
+	if err := m.Runtime.Delete(ctx, spec.ID); err != nil {
+		return asReason(err)
 	}
 	_, err = m.Runtime.Create(ctx, spec)
 	return asReason(err)
