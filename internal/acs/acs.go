@@ -54,10 +54,19 @@ type Roles interface {
 	Credentials(*gantry.Task) (application, execution *acsapi.RoleCredentials)
 }
 
+// Settings are the account settings that reach containers.
+type Settings interface {
+	// DefaultLogDriverMode is the delivery mode, "blocking" or "non-blocking", of
+	// containers whose log configuration names none.
+	DefaultLogDriverMode(store.Reader) string
+}
+
 // Config says what a Server serves from.
 type Config struct {
 	Place gantry.Place
 	Store *store.Store
+	// Settings is nil where none of them counts.
+	Settings Settings
 	// Roles is nil where no task has role credentials.
 	Roles Roles
 	// KeepUnknown forbids agents to stop tasks that the store does not know. It is

@@ -84,7 +84,7 @@ const (
 // defaultSwappiness is the kernel's, where maxSwap is given and swappiness is not.
 const defaultSwappiness = 60
 
-func docker(task *gantry.Task, c *ecsapi.ContainerDefinition, networkMode string) (acsapi.DockerConfig, error) {
+func docker(task *gantry.Task, c *ecsapi.ContainerDefinition, networkMode string, defaults Defaults) (acsapi.DockerConfig, error) {
 	config := dockerConfig{
 		Hostname: wire.Value(c.Hostname), User: wire.Value(c.User),
 		Tty: wire.Value(c.PseudoTerminal), OpenStdin: wire.Value(c.Interactive),
@@ -100,7 +100,7 @@ func docker(task *gantry.Task, c *ecsapi.ContainerDefinition, networkMode string
 		SecurityOpt: c.DockerSecurityOptions, MemoryReservation: int64(wire.Value(c.MemoryReservation)) * mib,
 	}
 	if l := c.LogConfiguration; l != nil {
-		host.LogConfig = &logConfig{Type: string(l.LogDriver), Config: logOptions(task, c)}
+		host.LogConfig = &logConfig{Type: string(l.LogDriver), Config: logOptions(task, c, defaults)}
 	}
 	for _, h := range c.ExtraHosts {
 		host.ExtraHosts = append(host.ExtraHosts, wire.Value(h.Hostname)+":"+wire.Value(h.IpAddress))
@@ -127,17 +127,25 @@ func docker(task *gantry.Task, c *ecsapi.ContainerDefinition, networkMode string
 	return acsapi.DockerConfig{Version: dockerVersion, Config: string(configText), HostConfig: string(hostText)}, nil
 }
 
-// logOptions are the log driver's, with the name of the stream that
-// awslogs-stream-prefix asks for: the driver itself does not know the prefix.
-func logOptions(task *gantry.Task, c *ecsapi.ContainerDefinition) map[string]string {
-	const prefix, stream = "awslogs-stream-prefix", "awslogs-stream"
-	p, ok := c.LogConfiguration.Options[prefix]
-	if !ok || c.LogConfiguration.LogDriver != ecsapi.LogDriverAwslogs {
+// logOptions are the log driver's. For awslogs they name the stream that
+// awslogs-stream-prefix asks for, since the driver itself does not know the
+// prefix, and the account's delivery mode where the container has none.
+func logOptions(task *gantry.Task, c *ecsapi.ContainerDefinition, defaults Defaults) map[string]string {
+	const prefix, stream, mode = "awslogs-stream-prefix", "awslogs-stream", "mode"
+	if c.LogConfiguration.LogDriver != ecsapi.LogDriverAwslogs {
 		return c.LogConfiguration.Options
 	}
 	options := maps.Clone(c.LogConfiguration.Options)
-	delete(options, prefix)
-	options[stream] = p + "/" + wire.Value(c.Name) + "/" + string(task.ID)
+	if options == nil {
+		options = map[string]string{}
+	}
+	if p, ok := options[prefix]; ok {
+		delete(options, prefix)
+		options[stream] = p + "/" + wire.Value(c.Name) + "/" + string(task.ID)
+	}
+	if _, ok := options[mode]; !ok && defaults.LogDriverMode != "" {
+		options[mode] = defaults.LogDriverMode
+	}
 	return options
 }
 

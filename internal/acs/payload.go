@@ -15,9 +15,16 @@ import (
 // dockerVersion is the least Docker API version that a payload asks for, as ECS sends it.
 const dockerVersion = "1.18"
 
+// Defaults are what a payload says where neither definition nor task does.
+type Defaults struct {
+	// LogDriverMode is the account's defaultLogDriverMode; "" leaves it to the driver.
+	LogDriverMode string
+}
+
 // Payload is what an agent must know to run a task: its definition with the
-// task's overrides merged in. Agents know nothing of overrides; ECS merges them too.
-func Payload(place gantry.Place, task *gantry.Task, def *gantry.Definition) (acsapi.Task, error) {
+// task's overrides and the account's defaults merged in. Agents know nothing of
+// either; ECS merges them too.
+func Payload(place gantry.Place, task *gantry.Task, def *gantry.Definition, defaults Defaults) (acsapi.Task, error) {
 	d := def.Wire
 	p := identity(place, task)
 	p.DesiredStatus = string(gantry.Running)
@@ -46,7 +53,7 @@ func Payload(place gantry.Place, task *gantry.Task, def *gantry.Definition) (acs
 	for i := range d.ContainerDefinitions {
 		c := merge(&d.ContainerDefinitions[i], task.Overrides)
 		own := task.Container(wire.Value(c.Name))
-		built, err := container(place, task, own, c, p.NetworkMode)
+		built, err := container(place, task, own, c, p.NetworkMode, defaults)
 		if err != nil {
 			return p, fmt.Errorf("payload of task %s: container %s: %w", task.Key(), wire.Value(c.Name), err)
 		}
@@ -109,7 +116,7 @@ func merge(c *ecsapi.ContainerDefinition, overrides *ecsapi.TaskOverride) *ecsap
 	return &m
 }
 
-func container(place gantry.Place, task *gantry.Task, own *gantry.Container, c *ecsapi.ContainerDefinition, networkMode string) (acsapi.Container, error) {
+func container(place gantry.Place, task *gantry.Task, own *gantry.Container, c *ecsapi.ContainerDefinition, networkMode string, defaults Defaults) (acsapi.Container, error) {
 	p := acsapi.Container{
 		Name:             wire.Value(c.Name),
 		Image:            wire.Value(c.Image),
@@ -159,7 +166,7 @@ func container(place gantry.Place, task *gantry.Task, own *gantry.Container, c *
 		p.HealthCheckType = "docker"
 	}
 	var err error
-	p.DockerConfig, err = docker(task, c, networkMode)
+	p.DockerConfig, err = docker(task, c, networkMode, defaults)
 	return p, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +38,7 @@ func TestPayload(t *testing.T) {
 			decode(t, parts["definition"], &def)
 			var task gantry.Task
 			decode(t, parts["task"], &task)
-			made, err := Payload(testPlace, &task, &gantry.Definition{Name: task.Definition, Wire: &def})
+			made, err := Payload(testPlace, &task, &gantry.Definition{Name: task.Definition, Wire: &def}, Defaults{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,9 +76,42 @@ func TestStopPayload(t *testing.T) {
 }
 
 func TestPayloadRefusesSizesThatAreNoNumbers(t *testing.T) {
-	_, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod", CPU: "much"}, &gantry.Definition{Wire: &ecsapi.TaskDefinition{}})
+	_, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod", CPU: "much"}, &gantry.Definition{Wire: &ecsapi.TaskDefinition{}}, Defaults{})
 	if err == nil || err.Error() != `payload of task prod/t: its cpu is "much", not a number` {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The account's defaultLogDriverMode is for awslogs without a mode of its own.
+func TestPayloadFillsInTheLogMode(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		driver ecsapi.LogDriver
+		given  map[string]string
+		mode   string
+		want   map[string]string
+	}{
+		{"the account's", "awslogs", map[string]string{"awslogs-group": "g"}, "blocking", map[string]string{"awslogs-group": "g", "mode": "blocking"}},
+		{"the container's own", "awslogs", map[string]string{"mode": "non-blocking"}, "blocking", map[string]string{"mode": "non-blocking"}},
+		{"of another driver", "json-file", map[string]string{"max-file": "2"}, "blocking", map[string]string{"max-file": "2"}},
+		{"no account to ask", "awslogs", map[string]string{"awslogs-group": "g"}, "", map[string]string{"awslogs-group": "g"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			log := &ecsapi.LogConfiguration{LogDriver: tt.driver, Options: maps.Clone(tt.given)}
+			def := &gantry.Definition{Wire: &ecsapi.TaskDefinition{ContainerDefinitions: []ecsapi.ContainerDefinition{{Name: new("web"), LogConfiguration: log}}}}
+			p, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod"}, def, Defaults{LogDriverMode: tt.mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var host hostConfig
+			decode(t, p.Containers[0].DockerConfig.HostConfig, &host)
+			if diff := cmp.Diff(tt.want, host.LogConfig.Config); diff != "" {
+				t.Errorf("options (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.given, log.Options); diff != "" {
+				t.Errorf("the definition itself was changed:\n%s", diff)
+			}
+		})
 	}
 }
 

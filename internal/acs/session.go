@@ -294,7 +294,11 @@ func (s *session) encode(snap *store.Snapshot, t *gantry.Task) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("task definition %s is gone", t.Definition)
 	}
-	p, err := Payload(s.Place, t, def)
+	defaults := Defaults{}
+	if s.Settings != nil {
+		defaults.LogDriverMode = s.Settings.DefaultLogDriverMode(snap)
+	}
+	p, err := Payload(s.Place, t, def, defaults)
 	if err != nil {
 		return nil, err
 	}

@@ -28,8 +28,9 @@ var (
 )
 
 // settingRules are the settings of ECS with the values of a new account.
-// containerInsights is what a new cluster starts with; the others are kept for the
-// features that read them, most of which come later.
+// containerInsights is what a new cluster starts with, defaultLogDriverMode what
+// containers that log with awslogs start with. The others are kept for the
+// features that read them; docs/differences.md names those that come later.
 var settingRules = map[ecsapi.SettingName]settingRule{
 	ecsapi.SettingNameServiceLongArnFormat:            {onlyOn, "enabled"},
 	ecsapi.SettingNameTaskLongArnFormat:               {onlyOn, "enabled"},
@@ -123,6 +124,12 @@ func effective(r store.Reader, name ecsapi.SettingName, principal string) string
 		}
 	}
 	return settingRules[name].preset
+}
+
+// DefaultLogDriverMode is the account's setting of that name: what the root set,
+// for itself or as the default of all.
+func (s *Service) DefaultLogDriverMode(r store.Reader) string {
+	return effective(r, ecsapi.SettingNameDefaultLogDriverMode, string(s.cfg.Place.Root()))
 }
 
 func (s *Service) listAccountSettings(ctx context.Context, in *ecsapi.ListAccountSettingsInput) (*ecsapi.ListAccountSettingsOutput, error) {

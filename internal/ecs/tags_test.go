@@ -95,3 +95,22 @@ func TestAccountSettings(t *testing.T) {
 		t.Errorf("without its own the default holds: %s", *gone.Value)
 	}
 }
+
+// Containers take the log mode that the root has set, for itself or for all.
+func TestDefaultLogDriverMode(t *testing.T) {
+	w := newWorld(t)
+	name := ecsapi.SettingNameDefaultLogDriverMode
+	is := func(want, when string) {
+		t.Helper()
+		if got := w.DefaultLogDriverMode(w.store.View()); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	is("non-blocking", "of a new account")
+	must(w, w.ops.PutAccountSettingDefault, &ecsapi.PutAccountSettingDefaultInput{Name: name, Value: new("blocking")})
+	is("blocking", "as the default of all")
+	must(w, w.ops.PutAccountSetting, &ecsapi.PutAccountSettingInput{Name: name, Value: new("non-blocking")})
+	is("non-blocking", "as the root's own")
+	must(w, w.ops.PutAccountSetting, &ecsapi.PutAccountSettingInput{Name: name, Value: new("blocking"), PrincipalArn: new("arn:aws:iam::123456789012:user/ann")})
+	is("non-blocking", "after a user's own, which tasks do not ask for")
+}

@@ -17,8 +17,6 @@ const (
 	// maxBacklog is how much of one output is kept on disk while it cannot be delivered. Docker would stop the
 	// container instead; with files it runs on, but no container may fill the disk.
 	maxBacklog = 1 << 30
-	// bufferSize is Docker's default of max-buffer-size.
-	bufferSize = 1 << 20
 )
 
 // options reads a logConfiguration's options: each that is asked for is taken out,
@@ -103,19 +101,18 @@ func parseSize(text string) (int64, error) {
 }
 
 // backlog reads the options that every driver has: mode and max-buffer-size. Since a container writes to a file, it
-// never blocks in either mode; non-blocking also bounds what waits while nothing can be delivered.
+// never blocks in either mode, and what waits takes no memory: so only a size that was asked for bounds it. (Docker keeps
+// a mebibyte in memory without one. non-blocking is the account's default and must not lose what can be kept.)
 func (o *options) backlog() int64 {
 	_, sized := o.left["max-buffer-size"]
-	mode, size := o.text("mode"), o.bytes("max-buffer-size", bufferSize)
+	mode, size := o.text("mode"), o.bytes("max-buffer-size", maxBacklog)
 	switch {
-	case mode == "non-blocking", mode == "" && sized:
-		return size
 	case mode == "blocking" && sized:
 		o.fail("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
-	case mode != "" && mode != "blocking":
+	case mode != "" && mode != "blocking" && mode != "non-blocking":
 		o.fail("logger: logging mode not supported: %s", mode)
 	}
-	return maxBacklog
+	return size
 }
 
 // done is the first thing that was wrong.
