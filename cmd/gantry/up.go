@@ -138,8 +138,8 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 
 // takeDir makes the data dir gantry's and this process its only user, inside the
 // mount namespace that belongs to it. Entering that starts the program anew, which
-// lets go of the lock: so it is taken twice. What may says no to leaves nothing
-// behind but the lock's empty file.
+// lets go of the lock: so it is taken twice. What may says no to leaves no more
+// behind than the file of the lock.
 func takeDir(d dataDir, asked gantry.Place, may func() error) (id *identity, unlock func(), err error) {
 	if _, err := d.read(); err != nil { // before anything is written there
 		return nil, nil, err
