@@ -48,8 +48,9 @@ func denied(who, service, operation, resource string) error {
 		" on resource: " + resource + " because no identity-based policy allows the " + service + ":" + operation + " action")
 }
 
-// agentLogs is what the awslogs driver calls on a task's behalf.
-var agentLogs = map[string]bool{"CreateLogGroup": true, "CreateLogStream": true, "PutLogEvents": true}
+// agentLogs is what the awslogs driver calls on a task's behalf. It cannot read events; that a stream has grown tells it,
+// after a kill, that a batch had arrived.
+var agentLogs = map[string]bool{"CreateLogGroup": true, "CreateLogStream": true, "DescribeLogStreams": true, "PutLogEvents": true}
 
 // agentMay says whether an agent's key may make the call, and else which resource it is denied.
 // The operations are those of AWS's policy AmazonEC2ContainerServiceforEC2Role, and ListTagsForResource.
