@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"strconv"
 
 	"gantry/internal/wire"
 	"gantry/internal/wire/logsapi"
@@ -14,6 +16,7 @@ type awslogs struct {
 	client        *client
 	group, stream string
 	createGroup   bool
+	known         uint64 // the number of the stream's next event, 0 where that is not known
 	log           *slog.Logger
 }
 
@@ -52,10 +55,12 @@ func (a *awslogs) put(ctx context.Context, events []event) error {
 	}
 	var out logsapi.PutLogEventsOutput
 	err := a.client.call(ctx, "PutLogEvents", in, &out)
+	a.known = countOf(wire.Value(out.NextSequenceToken))
 	if isCode(err, logsapi.CodeResourceNotFoundException) {
 		// Somebody deleted it. What a container prints from now on should not be lost.
 		if err = a.ensure(ctx); err == nil {
 			err = a.client.call(ctx, "PutLogEvents", in, &out)
+			a.known = countOf(wire.Value(out.NextSequenceToken))
 		}
 	}
 	switch {
@@ -72,23 +77,43 @@ func (a *awslogs) put(ctx context.Context, events []event) error {
 	return nil
 }
 
-// accepted reports whether an attempt's last event is the newest of the stream.
-func (a *awslogs) accepted(ctx context.Context, before attempt) (bool, error) {
-	in := &logsapi.GetLogEventsInput{LogGroupName: &a.group, LogStreamName: &a.stream, Limit: new(int32(1)), StartTime: &before.time}
-	var out logsapi.GetLogEventsOutput
-	err := a.client.call(ctx, "GetLogEvents", in, &out)
-	if isCode(err, logsapi.CodeResourceNotFoundException) {
-		return false, nil
+// next asks what DescribeLogStreams says, once. It needs the permission to call it;
+// without it nothing is known.
+func (a *awslogs) next(ctx context.Context) (uint64, error) {
+	if a.known != 0 {
+		return a.known, nil
+	}
+	in := &logsapi.DescribeLogStreamsInput{LogGroupName: &a.group, LogStreamNamePrefix: &a.stream, Limit: new(int32(1))}
+	var out logsapi.DescribeLogStreamsOutput
+	err := a.client.call(ctx, "DescribeLogStreams", in, &out)
+	if e, ok := errors.AsType[*wire.Error](err); ok && e.Status == http.StatusBadRequest {
+		return 0, nil
 	}
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	for _, e := range out.Events {
-		if wire.Value(e.Timestamp) == before.time && sumOf([]byte(wire.Value(e.Message))) == before.sum {
-			return true, nil
+	for _, s := range out.LogStreams { // in the order of their names: the stream itself is the first with its prefix
+		if wire.Value(s.LogStreamName) == a.stream {
+			a.known = countOf(wire.Value(s.UploadSequenceToken))
 		}
 	}
-	return false, nil
+	return a.known, nil
+}
+
+// tokenDigits is the length of a sequence token.
+const tokenDigits = 56
+
+// countOf is the number of a stream's next event, which gantry's sequence tokens
+// are, with zeros in front. It is 0 for a token of AWS: those count nothing.
+func countOf(token string) uint64 {
+	if len(token) != tokenDigits {
+		return 0
+	}
+	n, err := strconv.ParseUint(token, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func isCode(err error, code string) bool {

@@ -150,6 +150,40 @@ func TestDeletedStreamIsMadeAgain(t *testing.T) {
 	}
 }
 
+// An endpoint that does not let the agent ask which batches had arrived gets them all the same.
+func TestDeliversWithoutPermissionToAsk(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeLogStreams") {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		if _, err := w.Write([]byte(`{"__type":"AccessDeniedException","Message":"no"}`)); err != nil {
+			t.Error(err)
+		}
+		return true
+	})
+	s.group(t, "g")
+	dir := t.TempDir()
+	d, stop := start(t, dir, s.url)
+	c := launch(t, dir, "c1")
+	if err := d.Attach(t.Context(), awslogsOutput("c1", nil)); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	// As after a kill while a batch was under way.
+	record := "00000000000000000000 00000000000000000000 00000000000000000000 00000000000000000004 00000000000000000000 00000000000000000002\n"
+	if err := os.WriteFile(filepath.Join(dir, "c1", recordFile), []byte(record), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.print("one\ntwo\n")
+	c.exit()
+	d, _ = start(t, dir, s.url)
+	drain(t, d, "c1")
+	if got := s.messages(t, "g", "p/web/t1"); len(got) != 2 {
+		t.Errorf("got %q", got)
+	}
+}
+
 // Lines that belong together arrive as one event; the last is not held for ever.
 func TestMultiline(t *testing.T) {
 	s, dir := serve(t, nil), t.TempDir()

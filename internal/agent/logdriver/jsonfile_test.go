@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,43 +123,55 @@ func TestJSONFileOnceAfterKill(t *testing.T) {
 }
 
 func TestPrintFollowsUntilTheEnd(t *testing.T) {
-	s := serve(t, nil)
-	s.group(t, "g")
-	for _, out := range []Output{jsonFileOutput("c1", nil), awslogsOutput("c1", nil)} {
-		dir := t.TempDir()
-		d, _ := start(t, dir, s.url)
-		c := launch(t, dir, "c1")
-		if err := d.Attach(t.Context(), out); err != nil {
-			t.Fatal(err)
+	dir := t.TempDir()
+	d, _ := start(t, dir, "http://127.0.0.1:1")
+	c := launch(t, dir, "c1")
+	if err := d.Attach(t.Context(), jsonFileOutput("c1", nil)); err != nil {
+		t.Fatal(err)
+	}
+	c.print("one\n")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		done <- d.Print(ctx, w, "c1", UntilEnd)
+		w.Close()
+	}()
+	expect := func(want string) {
+		t.Helper()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(r, got); err != nil || string(got) != want {
+			t.Fatalf("read %q, %v; want %q", got, err, want)
 		}
-		c.print("one\n")
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		done := make(chan error, 1)
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			done <- d.Print(ctx, w, "c1", UntilEnd)
-			w.Close()
-		}()
-		expect := func(want string) {
-			t.Helper()
-			got := make([]byte, len(want))
-			if _, err := r.Read(got); err != nil || string(got) != want {
-				t.Fatalf("%s: read %q, %v; want %q", out.Driver, got, err, want)
-			}
-		}
-		expect("one\n")
-		c.print("two\n")
-		expect("two\n")
-		c.print("three\n")
-		c.exit()
-		expect("three\n")
-		if err := <-done; err != nil {
-			t.Errorf("%s: %v", out.Driver, err)
+	}
+	expect("one\n")
+	c.print("two\n")
+	expect("two\n")
+	c.print("three\n")
+	c.exit()
+	expect("three\n")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNothingToPrint(t *testing.T) {
+	dir := t.TempDir()
+	d, _ := start(t, dir, "http://127.0.0.1:1")
+	if err := d.Attach(t.Context(), Output{ContainerID: "c1", ContainerName: "web", Driver: "none"}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{
+		"c1": "nothing is kept on this machine of what container web prints: its log driver is none",
+		"c2": "nothing is kept of what container c2 printed",
+	} {
+		if err := d.Print(t.Context(), io.Discard, id, UntilNow); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", id, err, want)
 		}
 	}
 }

@@ -105,6 +105,14 @@ func (j *joiner) add(e event, emit func(event)) {
 	j.open.end, j.open.whole = e.end, e.whole
 }
 
+// since is when the open event was begun; zero where none is open.
+func (j *joiner) since() time.Time {
+	if j == nil || j.open == nil {
+		return time.Time{}
+	}
+	return j.open.time
+}
+
 // flush emits the open event, when no more of it will come.
 func (j *joiner) flush(emit func(event)) {
 	if j.open != nil {

@@ -10,10 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
-
-	"gantry/internal/wire"
-	"gantry/internal/wire/logsapi"
 )
 
 // Until says how long Print goes on.
@@ -24,15 +20,9 @@ const (
 	UntilEnd              // what comes too, until the container has ended
 )
 
-// A printer copies what a driver has kept of a container's output to a writer.
-type printer interface {
-	// print copies what is there and was not copied before.
-	print(ctx context.Context, to io.Writer) error
-	close() error
-}
-
-// Print copies a container's output, as it was printed, from where its driver keeps
-// it: standard output and error in the order in which they were delivered.
+// Print copies a container's output, as it was printed, from the json-file log that
+// is kept on this machine: standard output and error in the order in which they were
+// delivered. Other drivers keep nothing here.
 func (d *Drivers) Print(ctx context.Context, to io.Writer, containerID string, until Until) error {
 	if err := d.await(ctx); err != nil {
 		return err
@@ -45,15 +35,15 @@ func (d *Drivers) Print(ctx context.Context, to io.Writer, containerID string, u
 	if err != nil {
 		return err
 	}
-	p, err := d.printer(out)
-	if err != nil {
-		return err
+	if out.Driver != "" && out.Driver != driverJSONFile {
+		return fmt.Errorf("nothing is kept on this machine of what container %s prints: its log driver is %s", out.ContainerName, out.Driver)
 	}
+	p := &jsonFilePrinter{path: jsonFilePath(d.dir(containerID))}
 	err = follow(ctx, r.pump, p, to, until)
 	return errors.Join(err, p.close())
 }
 
-func follow(ctx context.Context, pump *pump, p printer, to io.Writer, until Until) error {
+func follow(ctx context.Context, pump *pump, p *jsonFilePrinter, to io.Writer, until Until) error {
 	var ended <-chan struct{}
 	if until == UntilEnd {
 		done, leave := pump.drained()
@@ -62,13 +52,13 @@ func follow(ctx context.Context, pump *pump, p printer, to io.Writer, until Unti
 	}
 	for {
 		news := pump.news()
-		if err := p.print(ctx, to); err != nil || until == UntilNow {
+		if err := p.print(to); err != nil || until == UntilNow {
 			return err
 		}
 		select {
 		case <-news:
 		case <-ended:
-			return p.print(ctx, to)
+			return p.print(to)
 		case <-pump.ended:
 			return errors.New("gantry is stopping")
 		case <-ctx.Done():
@@ -77,55 +67,15 @@ func follow(ctx context.Context, pump *pump, p printer, to io.Writer, until Unti
 	}
 }
 
-func (d *Drivers) printer(out Output) (printer, error) {
-	switch out.Driver {
-	case "", driverJSONFile:
-		return &jsonFilePrinter{path: jsonFilePath(d.dir(out.ContainerID))}, nil
-	case driverAWSLogs:
-		o := newOptions(driverAWSLogs, out.Options)
-		p := &awslogsPrinter{client: d.awslogsClient(o), group: o.text("awslogs-group"), stream: awslogsStream(o, out)}
-		return p, o.err
-	}
-	return nil, fmt.Errorf("the log driver of container %s is %s: it keeps nothing", out.ContainerName, out.Driver)
-}
-
-// awslogsPrinter reads back from the API.
-type awslogsPrinter struct {
-	client        *client
-	group, stream string
-	token         *string
-}
-
-func (p *awslogsPrinter) print(ctx context.Context, to io.Writer) error {
-	for {
-		in := &logsapi.GetLogEventsInput{LogGroupName: &p.group, LogStreamName: &p.stream, StartFromHead: new(true), NextToken: p.token}
-		var out logsapi.GetLogEventsOutput
-		if err := p.client.call(ctx, "GetLogEvents", in, &out); err != nil {
-			return err
-		}
-		for _, e := range out.Events {
-			if _, err := io.WriteString(to, strings.TrimSuffix(wire.Value(e.Message), "\n")+"\n"); err != nil {
-				return err
-			}
-		}
-		atEnd := out.NextForwardToken == nil || p.token != nil && *p.token == *out.NextForwardToken
-		p.token = out.NextForwardToken
-		if atEnd {
-			return nil
-		}
-	}
-}
-
-func (p *awslogsPrinter) close() error { return nil }
-
-// jsonFilePrinter reads the driver's files, the oldest first.
+// A jsonFilePrinter copies what is in the driver's files, the oldest first.
 type jsonFilePrinter struct {
 	path   string
 	file   *os.File // the one being read, behind what was copied; nil before the first
 	offset int64
 }
 
-func (p *jsonFilePrinter) print(_ context.Context, to io.Writer) error {
+// print copies what is there and was not copied before.
+func (p *jsonFilePrinter) print(to io.Writer) error {
 	if p.file == nil {
 		if err := p.printOlder(to); err != nil {
 			return err

@@ -23,10 +23,11 @@ type sink interface {
 	close() error
 }
 
-// A reviewer is a sink that can tell whether an attempt was accepted whose answer
-// nobody heard.
-type reviewer interface {
-	accepted(ctx context.Context, a attempt) (bool, error)
+// A counter is a sink whose destination counts its events, so that it can tell
+// whether a batch was accepted whose answer nobody heard.
+type counter interface {
+	// next is the number of the destination's next event. It is 0 where that cannot be known.
+	next(ctx context.Context) (uint64, error)
 }
 
 // A refusal is why a batch will never be accepted.
@@ -71,7 +72,6 @@ type pump struct {
 	now   func() time.Time
 	last  time.Time // of the newest event
 	sent  time.Time // of the newest batch
-	open  time.Time // since when an unfinished event of several lines waits
 
 	mu      sync.Mutex
 	waiting []chan struct{} // closed when all is delivered and no more will come
@@ -221,15 +221,15 @@ func (p *pump) run(ctx context.Context) {
 
 // review finds out what became of a batch that was under way when gantry was killed.
 func (p *pump) review(ctx context.Context) error {
-	sink, ok := p.sink.(reviewer)
+	sink, ok := p.sink.(counter)
 	if p.doubt == (attempt{}) || !ok {
 		return nil
 	}
-	accepted, err := sink.accepted(ctx, p.doubt)
+	next, err := sink.next(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the batch before the restart: %w", err)
 	}
-	if accepted {
+	if next >= p.doubt.next {
 		for src, t := range p.tails {
 			t.seek(max(t.delivered, p.doubt.end[src]))
 		}
@@ -259,7 +259,6 @@ func (p *pump) fill() (finished bool, err error) {
 		}
 	}
 	finished = true
-	holds := false
 	for _, t := range p.tails {
 		if !t.holds() && !p.awaited() {
 			finished = false // nobody wants to know
@@ -271,31 +270,15 @@ func (p *pump) fill() (finished bool, err error) {
 		}
 		if ended {
 			t.flush(p.take)
-		} else if t.join != nil && t.join.open != nil {
-			holds = true
+		} else if since := t.join.since(); !since.IsZero() && now.Sub(since) >= p.plan.hold {
+			t.join.flush(p.take)
 		}
 		finished = finished && ended
 	}
-	p.holdBack(holds, now)
 	return finished, nil
 }
 
 var buffers = sync.Pool{New: func() any { return new(make([]byte, chunkSize)) }}
-
-// holdBack ends the waiting of events of several lines when it has lasted long enough.
-func (p *pump) holdBack(holds bool, now time.Time) {
-	switch {
-	case !holds:
-		p.open = time.Time{}
-	case p.open.IsZero():
-		p.open = now
-	case now.Sub(p.open) >= p.plan.hold:
-		for _, t := range p.tails {
-			t.join.flush(p.take)
-		}
-		p.open = time.Time{}
-	}
-}
 
 // take queues an event. Times never go back, whatever the clock does. What is no
 // text becomes U+FFFD byte by byte, as it would on the way; here its size counts.
@@ -315,10 +298,7 @@ func (p *pump) take(e event) {
 // and negative until something happens.
 func (p *pump) due(finished bool) time.Duration {
 	if len(p.queue) == 0 {
-		if p.open.IsZero() {
-			return -1
-		}
-		return max(p.plan.hold-p.now().Sub(p.open), time.Millisecond)
+		return p.held()
 	}
 	if finished || p.size >= maxBatchBytes || len(p.queue) >= maxBatchEvents {
 		return 0
@@ -326,10 +306,25 @@ func (p *pump) due(finished bool) time.Duration {
 	return max(p.plan.interval-p.now().Sub(p.sent), 0)
 }
 
+// held is how long until an event that waits for more lines has waited enough;
+// negative where there is none.
+func (p *pump) held() time.Duration {
+	least := time.Duration(-1)
+	for _, t := range p.tails {
+		if since := t.join.since(); !since.IsZero() {
+			wait := max(p.plan.hold-p.now().Sub(since), time.Millisecond)
+			if least < 0 || wait < least {
+				least = wait
+			}
+		}
+	}
+	return least
+}
+
 // deliver delivers one batch and records it.
 func (p *pump) deliver(ctx context.Context) error {
 	batch := p.queue[:cutBatch(p.queue)]
-	if err := p.announce(batch); err != nil {
+	if err := p.announce(ctx, batch); err != nil {
 		return err
 	}
 	ctx, cancel := outlive(ctx, lastPut)
@@ -353,24 +348,25 @@ func (p *pump) deliver(ctx context.Context) error {
 	return p.note()
 }
 
-// announce records a batch before it is delivered, for a sink that can tell later
+// announce records a batch before it is delivered, so that it can be found out later
 // whether it was accepted.
-func (p *pump) announce(batch []event) error {
-	if _, ok := p.sink.(reviewer); !ok {
+func (p *pump) announce(ctx context.Context, batch []event) error {
+	sink, ok := p.sink.(counter)
+	if !ok {
 		return nil
 	}
+	next, err := sink.next(ctx)
+	if err != nil || next == 0 {
+		return err
+	}
 	rec := p.progress()
-	rec.attempt.end = rec.delivered
+	rec.attempt = attempt{end: rec.delivered, next: next}
 	for i := range batch {
 		e := &batch[i]
 		rec.attempt.end[e.source] = e.end
 		if len(e.text) > 0 {
-			rec.attempt.time = e.time.UnixMilli()
-			rec.attempt.sum = sumOf(e.text)
+			rec.attempt.next++
 		}
-	}
-	if rec.attempt.sum == 0 {
-		return nil // nothing but empty lines
 	}
 	return writeRecord(p.record, rec)
 }

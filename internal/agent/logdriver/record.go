@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -38,19 +37,17 @@ type record struct {
 }
 
 // An attempt is a batch whose delivery was begun: gantry may be killed before it
-// hears whether it was accepted. The batch's last event tells, if it is the newest
-// at its destination.
+// hears whether it was accepted.
 type attempt struct {
 	end  [sources]int64 // what is delivered if it was accepted
-	time int64          // of the last event, in milliseconds
-	sum  uint64         // of its text
+	next uint64         // the number of its destination's next event if it was accepted
 }
 
-const recordFormat = "%020d %020d %020d %020d %020d %020d %020d\n"
+const recordFormat = "%020d %020d %020d %020d %020d %020d\n"
 
 func writeRecord(f *os.File, r record) error {
 	_, err := f.WriteAt(fmt.Appendf(nil, recordFormat, r.delivered[stdout], r.delivered[stderr], r.size,
-		r.attempt.end[stdout], r.attempt.end[stderr], r.attempt.time, r.attempt.sum), 0)
+		r.attempt.end[stdout], r.attempt.end[stderr], r.attempt.next), 0)
 	return err
 }
 
@@ -61,17 +58,10 @@ func readRecord(f *os.File) (r record, err error) {
 		return r, err
 	}
 	if _, err := fmt.Sscanf(string(text), recordFormat, &r.delivered[stdout], &r.delivered[stderr], &r.size,
-		&r.attempt.end[stdout], &r.attempt.end[stderr], &r.attempt.time, &r.attempt.sum); err != nil {
+		&r.attempt.end[stdout], &r.attempt.end[stderr], &r.attempt.next); err != nil {
 		return r, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	return r, nil
-}
-
-// sumOf tells texts apart.
-func sumOf(text []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(text)
-	return h.Sum64()
 }
 
 // saveOutput writes an Output so that a kill leaves the whole of it or nothing.
