@@ -102,8 +102,9 @@ func (c *control) make(ctx context.Context) (err error) {
 	c.restored = origin.Epoch > 0
 	place := c.identity.place()
 	c.ledger = ledger.New(c.store)
+	c.tcs = tcs.New(tcs.Config{Place: place, Health: healthDoor{c}, Log: c.log})
 	c.ecs = ecs.New(ecs.Config{
-		Place: place, Store: c.store, Ledger: c.ledger, Zone: string(place.Region) + "a",
+		Place: place, Store: c.store, Ledger: c.ledger, Health: c.tcs, Zone: string(place.Region) + "a",
 		Endpoints: ecs.Endpoints{ACS: c.endpoint + acsPath, TCS: c.endpoint + tcsPath},
 	})
 	c.acs = acs.New(acs.Config{
@@ -115,7 +116,6 @@ func (c *control) make(ctx context.Context) (err error) {
 		return fmt.Errorf("open the logs: %w", err)
 	}
 	c.logOps = logs.NewOperations(logs.Config{Engine: c.logs, Place: place})
-	c.tcs = tcs.New(tcs.Config{Place: place, Health: healthDoor{c.ecs, taskPlaces{c.store}}, Log: c.log})
 	return nil
 }
 

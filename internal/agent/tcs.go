@@ -96,6 +96,10 @@ func (t *telemetry) run(ctx context.Context) error {
 	if err := t.publish(ctx); err != nil {
 		return err
 	}
+	// What an instance said of itself is known for as long as its connection lasts.
+	if err := t.sendStatus(ctx, time.Now()); err != nil {
+		return err
+	}
 	changed := t.agent.engine.Changed()
 	var news <-chan time.Time
 	for {
@@ -137,7 +141,7 @@ func (t *telemetry) hear(text []byte) {
 	}
 }
 
-// publish sends one round: metrics, health where a task has health checks, and the instance's status once per
+// publish sends one round: metrics, health where a task has health checks, and the instance's status after each
 // heartbeat of the control connection.
 func (t *telemetry) publish(ctx context.Context) error {
 	if t.agent.inactive.Load() {

@@ -35,6 +35,9 @@ type Config struct {
 	Store  *store.Store
 	Ledger *ledger.Ledger
 
+	// Health is what agents tell of their instances; nil where nobody listens to them.
+	Health InstanceHealth
+
 	// Endpoints are what DiscoverPollEndpoint tells an agent. Agents keep them for
 	// twelve hours: they have to be stable names.
 	Endpoints Endpoints
@@ -50,6 +53,13 @@ type Config struct {
 	NewUUID func() string
 	// NewSeed feeds the random placement strategy: random where nil.
 	NewSeed func() uint64
+}
+
+// InstanceHealth is what agents find out about their container instances.
+type InstanceHealth interface {
+	// InstanceHealth is what the agent of an instance, named by its key, last said;
+	// nil while it is silent.
+	InstanceHealth(instance string) []ecsapi.InstanceHealthCheckResult
 }
 
 // Endpoints are where agents find the doors that are websockets.

@@ -56,7 +56,7 @@ func (s *Service) showInstance(snap *store.Snapshot, i *gantry.Instance, include
 		out.Tags = shown(i.Tags)
 	}
 	if slices.Contains(include, ecsapi.ContainerInstanceFieldContainerInstanceHealth) {
-		out.HealthStatus = instanceHealth(connection)
+		out.HealthStatus = s.instanceHealth(i, connection)
 	}
 	return out
 }
@@ -119,17 +119,34 @@ func portTexts(ports []uint16) []string {
 	return out
 }
 
-// instanceHealth is what is known of an instance's health: whether its agent is connected.
-func instanceHealth(c *gantry.Connection) *ecsapi.ContainerInstanceHealthStatus {
-	state := ecsapi.InstanceHealthCheckStateInitializing
-	check := ecsapi.InstanceHealthCheckResult{Type: ecsapi.InstanceHealthCheckTypeAgentConnectivity}
-	if c != nil {
-		state = ecsapi.InstanceHealthCheckStateOk
-		if !c.Connected {
-			state = ecsapi.InstanceHealthCheckStateImpaired
-		}
-		check.LastStatusChange, check.LastUpdated = at(c.Since), at(c.Since)
+// instanceHealth is what is known of an instance's health: whether its agent is
+// connected, and what the agent says while it is.
+func (s *Service) instanceHealth(i *gantry.Instance, c *gantry.Connection) *ecsapi.ContainerInstanceHealthStatus {
+	connectivity := ecsapi.InstanceHealthCheckResult{
+		Type: ecsapi.InstanceHealthCheckTypeAgentConnectivity, Status: ecsapi.InstanceHealthCheckStateInitializing,
 	}
-	check.Status = state
-	return &ecsapi.ContainerInstanceHealthStatus{OverallStatus: state, Details: []ecsapi.InstanceHealthCheckResult{check}}
+	if c != nil {
+		connectivity.Status = ecsapi.InstanceHealthCheckStateOk
+		if !c.Connected {
+			connectivity.Status = ecsapi.InstanceHealthCheckStateImpaired
+		}
+		connectivity.LastStatusChange, connectivity.LastUpdated = at(c.Since), at(c.Since)
+	}
+	details := []ecsapi.InstanceHealthCheckResult{connectivity}
+	if s.cfg.Health != nil {
+		details = append(details, s.cfg.Health.InstanceHealth(i.Key())...)
+	}
+	return &ecsapi.ContainerInstanceHealthStatus{OverallStatus: worst(details), Details: details}
+}
+
+// worst is the state that the whole is in: OK only if every part is.
+func worst(parts []ecsapi.InstanceHealthCheckResult) ecsapi.InstanceHealthCheckState {
+	for _, state := range []ecsapi.InstanceHealthCheckState{
+		ecsapi.InstanceHealthCheckStateImpaired, ecsapi.InstanceHealthCheckStateInsufficientData, ecsapi.InstanceHealthCheckStateInitializing,
+	} {
+		if slices.ContainsFunc(parts, func(p ecsapi.InstanceHealthCheckResult) bool { return p.Status == state }) {
+			return state
+		}
+	}
+	return ecsapi.InstanceHealthCheckStateOk
 }

@@ -238,6 +238,31 @@ func TestInstanceHealth(t *testing.T) {
 	}
 }
 
+// agentsSay is the health that agents have told, by the instance's key.
+type agentsSay map[string][]ecsapi.InstanceHealthCheckResult
+
+func (a agentsSay) InstanceHealth(instance string) []ecsapi.InstanceHealthCheckResult {
+	return a[instance]
+}
+
+// What the agent finds out about its instance shows beside whether it is connected.
+func TestInstanceHealthIsWhatTheAgentSays(t *testing.T) {
+	w := newWorld(t)
+	told := agentsSay{}
+	w.cfg.Health = told
+	w.makeCluster("prod")
+	id := w.join("prod", 1024, 512)
+	for _, tt := range []struct {
+		runtime, overall ecsapi.InstanceHealthCheckState
+	}{{"OK", "OK"}, {"INITIALIZING", "INITIALIZING"}, {"INSUFFICIENT_DATA", "INSUFFICIENT_DATA"}, {"IMPAIRED", "IMPAIRED"}} {
+		told["prod/"+string(id)] = []ecsapi.InstanceHealthCheckResult{{Type: "CONTAINER_RUNTIME", Status: tt.runtime}}
+		h := w.describeInstance("prod", id, "CONTAINER_INSTANCE_HEALTH").HealthStatus
+		if h.OverallStatus != tt.overall || len(h.Details) != 2 || h.Details[0].Status != "OK" || h.Details[1].Type != "CONTAINER_RUNTIME" || h.Details[1].Status != tt.runtime {
+			t.Errorf("runtime %s: %+v", tt.runtime, h)
+		}
+	}
+}
+
 func TestAttributes(t *testing.T) {
 	w := newWorld(t)
 	w.makeCluster("prod")

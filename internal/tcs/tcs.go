@@ -71,9 +71,9 @@ type Server struct {
 // published is the newest of what one instance has published.
 type published struct {
 	sessions int
-	metrics  map[string]acsapi.TaskMetric // of the last whole round, by task ARN
-	round    map[string]acsapi.TaskMetric // of the round under way
-	statuses []acsapi.InstanceStatus
+	metrics  map[string]acsapi.TaskMetric       // of the last whole round, by task ARN
+	round    map[string]acsapi.TaskMetric       // of the round under way
+	health   []ecsapi.InstanceHealthCheckResult // of the instance itself
 }
 
 // New makes a server; it takes sessions until Run ends.
@@ -104,18 +104,6 @@ func (s *Server) Metrics(instance, taskARN string) (acsapi.TaskMetric, bool) {
 	}
 	m, ok := p.metrics[taskARN]
 	return m, ok
-}
-
-// Statuses are what an instance's agent last said of the instance itself, in the
-// agent's words; nil if it is not connected or has said nothing. They are shared:
-// do not change them.
-func (s *Server) Statuses(instance string) []acsapi.InstanceStatus {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.latest[instance]; p != nil {
-		return p.statuses
-	}
-	return nil
 }
 
 // ServeHTTP lets an agent connect. It returns when the session is over.
@@ -240,7 +228,7 @@ func (s *Server) take(instance string, data []byte) (answer string) {
 		var i acsapi.PublishInstanceStatusRequest
 		if err = json.Unmarshal(f.Message, &i); err == nil {
 			s.mu.Lock()
-			s.latest[instance].statuses = i.Statuses
+			s.latest[instance].health = healthOf(i.Statuses)
 			s.mu.Unlock()
 		}
 		answer = acsapi.TypeAckPublishInstanceStatus

@@ -11,10 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gantry"
 	"gantry/internal/api"
-	"gantry/internal/wire/acsapi"
+	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 
 	"github.com/coder/websocket"
@@ -128,13 +129,17 @@ func TestSession(t *testing.T) {
 		t.Errorf("health (-want +got):\n%s", diff)
 	}
 
-	got = publish(t, conn, `{"type":"PublishInstanceStatusRequest","message":{"statuses":[{"type":"ContainerRuntime","status":"IMPAIRED","lastUpdated":1,"lastStatusChange":2}]}}`)
+	got = publish(t, conn, `{"type":"PublishInstanceStatusRequest","message":{"statuses":[{"type":"ContainerRuntime","status":"IMPAIRED","lastUpdated":1795393168.611,"lastStatusChange":1795393198.5},
+		{"type":"Agent","status":"OK"},{"type":"Toaster","status":"OK"},{"type":"EBSDaemon","status":"TIRED"}]}}`)
 	if want := `{"type":"AckPublishInstanceStatus","message":{"message":"OK"}}`; got != want {
 		t.Errorf("answer %s, want %s", got, want)
 	}
-	want := []acsapi.InstanceStatus{{Type: "ContainerRuntime", Status: "IMPAIRED", LastUpdated: 1, LastStatusChange: 2}}
-	if diff := cmp.Diff(want, s.Statuses("prod/i1")); diff != "" {
-		t.Errorf("statuses (-want +got):\n%s", diff)
+	want := []ecsapi.InstanceHealthCheckResult{{
+		Type: "CONTAINER_RUNTIME", Status: "IMPAIRED",
+		LastUpdated: wire.At(time.UnixMilli(1795393168611)), LastStatusChange: wire.At(time.UnixMilli(1795393198500)),
+	}}
+	if diff := cmp.Diff(want, s.InstanceHealth("prod/i1")); diff != "" {
+		t.Errorf("the instance's health, in the API's words (-want +got):\n%s", diff)
 	}
 
 	// What nobody understands is passed over, and the session goes on.
@@ -161,7 +166,7 @@ func TestTelemetryIsForgottenWithTheSession(t *testing.T) {
 		t.Errorf("closed with %v", err)
 	}
 	s.sessions.Wait()
-	if _, ok := s.Metrics("prod/i1", taskARN+"t1"); ok || s.Statuses("prod/i1") != nil {
+	if _, ok := s.Metrics("prod/i1", taskARN+"t1"); ok || s.InstanceHealth("prod/i1") != nil {
 		t.Error("telemetry outlived its session")
 	}
 }
