@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/ledger"
 	"gantry/internal/loop"
 	"gantry/internal/store"
 )
@@ -123,14 +124,5 @@ func (c *Controller) end(ctx context.Context, key string) error {
 // Stop writes a task's ending, and gives back what the task took on its instance.
 func Stop(tx *store.Tx, t *gantry.Task, e Ending, now time.Time) {
 	store.Tasks.Put(tx, End(t, e, now.UTC().Truncate(time.Millisecond)))
-	if t.Instance == "" {
-		return
-	}
-	taken, ok := store.Reservations.Get(tx, string(t.Cluster)+"/"+string(t.Instance))
-	if !ok {
-		return
-	}
-	next := *taken
-	next.Free(t.Reserved)
-	store.Reservations.Put(tx, &next)
+	ledger.Release(tx, t)
 }
