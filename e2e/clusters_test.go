@@ -206,6 +206,13 @@ func TestPages(t *testing.T) {
 	}
 	all("definitions", got, n)
 
+	for range 100 {
+		s.define(t, nil)
+	}
+	if out := must(t, c.ListTaskDefinitions, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(family(t))}); len(out.TaskDefinitionArns) != 100 || out.NextToken == nil {
+		t.Errorf("a page has %d items by default, want 100", len(out.TaskDefinitionArns))
+	}
+
 	first := must(t, c.ListTaskDefinitions, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(family(t)), MaxResults: two})
 	refused[*types.InvalidParameterException](t, c.ListTaskDefinitions, &ecs.ListTaskDefinitionsInput{NextToken: first.NextToken, MaxResults: two}, "Invalid token.")
 	refused[*types.InvalidParameterException](t, c.ListClusters, &ecs.ListClustersInput{NextToken: first.NextToken}, "Invalid token.")

@@ -173,20 +173,24 @@ func (s *server) cluster(t *testing.T) string {
 // empty stops the tasks of a cluster, deregisters the instances that tests made
 // up, and deletes it.
 func empty(ctx context.Context, c *ecs.Client, cluster string) error {
-	tasks, err := c.ListTasks(ctx, &ecs.ListTasksInput{Cluster: &cluster})
-	if errors.As(err, new(*types.ClusterNotFoundException)) {
-		return nil
+	var going []string
+	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		tasks, err := c.ListTasks(ctx, &ecs.ListTasksInput{Cluster: &cluster, DesiredStatus: status})
+		if errors.As(err, new(*types.ClusterNotFoundException)) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		going = append(going, tasks.TaskArns...)
 	}
-	if err != nil {
-		return err
-	}
-	for _, arn := range tasks.TaskArns {
-		if _, err := c.StopTask(ctx, &ecs.StopTaskInput{Cluster: &cluster, Task: aws.String(arn)}); err != nil {
+	for _, arn := range going {
+		if _, err := c.StopTask(ctx, &ecs.StopTaskInput{Cluster: &cluster, Task: &arn}); err != nil {
 			return err
 		}
 	}
-	if len(tasks.TaskArns) > 0 {
-		if err := stoppedWaiter(c).Wait(ctx, &ecs.DescribeTasksInput{Cluster: &cluster, Tasks: tasks.TaskArns}, stateWithin); err != nil {
+	if len(going) > 0 {
+		if err := stoppedWaiter(c).Wait(ctx, &ecs.DescribeTasksInput{Cluster: &cluster, Tasks: going}, stateWithin); err != nil {
 			return err
 		}
 	}
