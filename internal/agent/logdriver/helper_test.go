@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +31,7 @@ func (staticKeys) Credentials(context.Context) (credentials.Credentials, error) 
 type service struct {
 	*logsapi.Operations
 	url  string
-	busy sync.WaitGroup // requests under way
+	busy atomic.Int32 // requests under way
 }
 
 // serve starts one; through, if set, sees each request first and may answer it itself.
@@ -50,7 +50,7 @@ func serve(t testing.TB, through func(w http.ResponseWriter, r *http.Request) (a
 	running := &service{Operations: ops}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		running.busy.Add(1)
-		defer running.busy.Done()
+		defer running.busy.Add(-1)
 		if through == nil || !through(w, r) {
 			s.ServeHTTP(w, r)
 		}
