@@ -2,6 +2,8 @@ package logs
 
 import (
 	"container/heap"
+	"errors"
+	"log/slog"
 	"math"
 	"os"
 	"slices"
@@ -36,6 +38,7 @@ type source struct {
 	name   string
 	blocks []place
 	codec  *codec
+	log    *slog.Logger
 	// from, if set, is the position behind which reading starts.
 	from *Position
 }
@@ -136,6 +139,11 @@ func (m *merge) openBlock(w waiting) error {
 	}
 	defer f.Close()
 	events, err := w.source.codec.decode(f, w.offset)
+	if errors.Is(err, errTorn) {
+		// The disk lost it; one block must not keep all others from being read.
+		w.source.log.Error("log events are lost", "stream", w.source.name, "file", w.path, "offset", w.offset, "events", w.count, "err", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -138,4 +139,44 @@ func TestBlocksSurviveOrSaySo(t *testing.T) {
 			rt.Fatal("a flipped bit was not found")
 		}
 	})
+}
+
+// A block that the disk damaged is told in the log and left out; the others are read
+// and nothing is cut off.
+func TestDamagedBlock(t *testing.T) {
+	dir := t.TempDir()
+	e := openLimited(t, dir, limits{size: 8 << 20, blocks: 3, span: 24 * time.Hour})
+	if err := e.createGroup(groupMeta{Name: "g"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.createStream("g", "s", time.UnixMilli(1)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if err := put(e, "s", []Event{{Timestamp: int64(i), Message: fmt.Sprint("message ", i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := e.stream("g", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := s.segments[0]
+	data, err := os.ReadFile(sealed.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[sealed.blocks[1].offset+headerSize+5] ^= 1
+	if err := os.WriteFile(sealed.path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	e = open(t, dir)
+	want := []string{"message 0", "message 2", "message 3", "message 4"}
+	if got := readAll(t, e, "g", Forward, 0, forever, nil); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if obsolete := e.packAll(); len(obsolete) != 0 {
+		t.Errorf("a damaged segment was packed: %v would go", obsolete)
+	}
 }

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ type stream struct {
 	dir    string
 	codec  *codec
 	limits limits
+	log    *slog.Logger
 	meta   streamMeta
 
 	mu       sync.Mutex // guards what follows; held over a write, not over a read of bodies
@@ -47,12 +49,12 @@ func readStreamMeta(dir string) (meta streamMeta, ok bool, err error) {
 	return meta, false, err
 }
 
-func openStream(dir string, meta streamMeta, c *codec, l limits) (*stream, error) {
+func openStream(dir string, meta streamMeta, e *Engine) (*stream, error) {
 	segments, err := openSegments(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{dir: dir, codec: c, limits: l, meta: meta, segments: segments, next: 1}
+	s := &stream{dir: dir, codec: e.codec, limits: e.limits, log: e.log, meta: meta, segments: segments, next: 1}
 	for _, seg := range segments {
 		for _, b := range seg.blocks {
 			s.next = max(s.next, b.seq+uint64(b.count))
