@@ -22,7 +22,8 @@ func mounts(b blueprint) ([]specs.Mount, error) {
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", cgroup}},
-		mqueue(b),
+		// Of the IPC namespace that the container is in: also the host's, for which the host itself may have no mount.
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 	}
 	if shm, ok := sharedMemory(b); ok {
 		list = append(list, shm)
@@ -56,13 +57,6 @@ func mounts(b blueprint) ([]specs.Mount, error) {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
 	})
 	return append(list, own...), nil
-}
-
-func mqueue(b blueprint) specs.Mount {
-	if b.spec.IPC.Host {
-		return bind("/dev/mqueue", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev")
-	}
-	return specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}}
 }
 
 // sharedMemory is /dev/shm: the host's, the task's, or the container's own.
