@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,18 +23,8 @@ func main() {
 	root := newRoot()
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "gantry: "+err.Error())
-		var exit exitError
-		if errors.As(err, &exit) {
-			os.Exit(exit.code)
-		}
 		os.Exit(1)
 	}
-}
-
-// An exitError ends the program with a code of its own.
-type exitError struct {
-	code int
-	error
 }
 
 // untilTold is a context that ends with the first SIGINT or SIGTERM. The second

@@ -154,7 +154,7 @@ func (m *linuxMachine) openAgent(ctx context.Context, cluster gantry.ClusterName
 	a, err := agent.New(ctx, agent.Config{
 		DataDir: m.folder(cluster), Cluster: string(cluster), Endpoint: m.endpoint, Region: string(m.identity.Region),
 		Credentials:    keys,
-		RuntimeVersion: "containerd", BuildHash: "gantry", LogDrivers: logdriver.Names(),
+		RuntimeVersion: "containerd " + versionOf("github.com/containerd/containerd/v2"), BuildHash: "gantry", LogDrivers: logdriver.Names(),
 		Logger: log,
 	}, p)
 	return a, drivers, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -19,15 +20,20 @@ func newVersion() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "gantry %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, dep := range info.Deps {
-					switch dep.Path {
-					case "go.etcd.io/etcd/server/v3", "github.com/containerd/containerd/v2":
-						fmt.Fprintf(out, "%s %s\n", dep.Path, dep.Version)
-					}
-				}
-			}
+			fmt.Fprintf(out, "etcd %s\ncontainerd %s\n", versionOf("go.etcd.io/etcd/server/v3"), versionOf("github.com/containerd/containerd/v2"))
 			return nil
 		},
 	}
+}
+
+// versionOf is the version of a module that gantry was built with.
+func versionOf(module string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == module {
+				return strings.TrimPrefix(dep.Version, "v")
+			}
+		}
+	}
+	return "unknown"
 }
