@@ -46,8 +46,8 @@ func (m *aMachine) load(_ context.Context, tar io.Reader) ([]image, error) {
 	return []image{{Name: "web:1"}}, nil
 }
 
-// running serves a control plane on a fresh data dir until the test ends.
-func running(t *testing.T) (*control, *aMachine) {
+// opened is a control plane on a fresh data dir, and a listener for it.
+func opened(t *testing.T) (*control, net.Listener) {
 	d := dataDir{t.TempDir()}
 	id, err := d.create(gantry.Place{}, time.Now())
 	if err != nil {
@@ -61,6 +61,12 @@ func running(t *testing.T) (*control, *aMachine) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, ln
+}
+
+// running serves a control plane on a fresh data dir until the test ends.
+func running(t *testing.T) (*control, *aMachine) {
+	c, ln := opened(t)
 	m := &aMachine{}
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
@@ -225,6 +231,21 @@ func TestBackupAndRestore(t *testing.T) {
 	if _, err := gantryCommand(t, "restore", "/proc/self/exe", "--data-dir", filepath.Join(t.TempDir(), "x")); !errors.Is(err, store.ErrNoBackup) {
 		t.Errorf("not a backup: %v", err)
 	}
+}
+
+// A gantry that has lost its state ends, so that whoever watches over it starts it again.
+func TestGantryEndsWhenItsStateIsLost(t *testing.T) {
+	c, ln := opened(t)
+	ran := make(chan error, 1)
+	go func() { ran <- c.run(t.Context(), ln, &aMachine{}) }()
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := <-ran
+	if want := "the state in " + c.dir.file(storeFolder) + " is lost to this process, tasks go on running: the store is closed; start gantry again"; err == nil || err.Error() != want {
+		t.Errorf("it ended with %v, want %s", err, want)
+	}
+	c.close()
 }
 
 func TestListenSaysWhatToDo(t *testing.T) {

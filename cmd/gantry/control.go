@@ -122,13 +122,22 @@ func (c *control) make(ctx context.Context) (err error) {
 // run serves until ctx ends or something breaks.
 func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.store.Wait(ctx) })
+	g.Go(func() error { return c.watchStore(ctx) })
 	g.Go(func() error { return c.lifecycle.Run(ctx) })
 	g.Go(func() error { return c.logs.Run(ctx) })
 	g.Go(func() error { return c.acs.Run(ctx) })
 	g.Go(func() error { return c.tcs.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, ln, c.door(ctx, m), c.log) })
 	return g.Wait()
+}
+
+// watchStore ends with an error when the store cannot go on: nothing can then.
+func (c *control) watchStore(ctx context.Context) error {
+	err := c.store.Wait(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("the state in %s is lost to this process, tasks go on running: %w; start gantry again", c.dir.file(storeFolder), err)
 }
 
 // door hangs the services on the listener. Life is how long it serves.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strconv"
 	"syscall"
@@ -53,14 +52,13 @@ stops the tasks too.`,
 	f.StringVar(&o.region, "region", "", "the AWS region to be, recorded in the data dir (default "+string(defaultRegion)+")")
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
-	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error")
+	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
 	return cmd
 }
 
 // up is the table of contents: open what is needed in the order data flows, then run until ctx ends.
 func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
-	log, err := newLogger(o.logLevel, errOut)
-	if err != nil {
+	if _, err := levelOf(o.logLevel); err != nil {
 		return err
 	}
 	d, err := openDataDir(o.dataDir)
@@ -79,6 +77,15 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 		return err
 	}
 	defer unlock()
+	file, err := openLog(d.file(logFile), maxLogFile)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	log, err := newFileLogger(o.logLevel, errOut, file)
+	if err != nil {
+		return err
+	}
 	p := newProgress(out)
 	ln, err := listen(o.listen)
 	if err != nil {
@@ -132,7 +139,7 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 	if o.anyCredentials {
 		fmt.Fprintln(out, "warning: --insecure-any-credentials lets everyone in who can reach the endpoint")
 	}
-	fmt.Fprintf(out, "ready in %s: %s\n\n    eval \"$(gantry env --data-dir %s)\"\n    aws ecs list-clusters\n\n", p.total(), c.endpoint, c.dir.path)
+	fmt.Fprintf(out, "ready in %s: %s\n\n    eval \"$(gantry env --data-dir %s)\"\n    aws ecs list-clusters\n\nwhat happens from now on is told in %s\n", p.total(), c.endpoint, c.dir.path, c.dir.file(logFile))
 	return nil
 }
 
@@ -159,14 +166,6 @@ func takeDir(d dataDir, asked gantry.Place, may func() error) (id *identity, unl
 	}
 	unlock, err = d.lock()
 	return id, unlock, err
-}
-
-func newLogger(level string, out io.Writer) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %s: choose debug, info, warn or error", level)
-	}
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: l})), nil
 }
 
 // placeAsked reads --region and --account; what was not given stays empty.
