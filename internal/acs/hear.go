@@ -58,8 +58,13 @@ func (s *session) verify(ask acsapi.TaskStopVerificationMessage) error {
 	s.asked = ""
 	snap := s.Store.View()
 	ack := acsapi.TaskStopVerificationAck{MessageID: ask.MessageID, GeneratedAt: s.Now().UnixMilli(), StopTasks: []acsapi.TaskIdentifier{}}
+	var spared []string
 	for _, c := range ask.StopCandidates {
-		if s.mayStop(snap, c.TaskArn) {
+		switch key, ours := s.taskKey(c.TaskArn); {
+		case !ours:
+		case s.spares(snap, key):
+			spared = append(spared, key)
+		case s.mayStop(snap, key):
 			ack.StopTasks = append(ack.StopTasks, acsapi.TaskIdentifier{
 				TaskArn: c.TaskArn, TaskClusterArn: c.TaskClusterArn, DesiredStatus: string(gantry.Stopped),
 			})
@@ -68,19 +73,30 @@ func (s *session) verify(ask acsapi.TaskStopVerificationMessage) error {
 	if len(ack.StopTasks) > 0 {
 		s.Log.Info("agent may stop tasks that should not be there", "instance", s.key, "asked", len(ask.StopCandidates), "allowed", len(ack.StopTasks))
 	}
+	if len(spared) > 0 {
+		s.Log.Warn("tasks that the restored backup does not know run on; stop their containers by hand if they are not wanted",
+			"instance", s.key, "tasks", spared)
+	}
 	return s.send(acsapi.TypeTaskStopVerificationAck, ack)
 }
 
-// mayStop says whether a task that an agent has must not run there.
-func (s *session) mayStop(snap *store.Snapshot, taskARN string) bool {
+// taskKey is the key of a task that the agent names; ours is false for what is no
+// task of this cluster, and so not ours to say anything about.
+func (s *session) taskKey(taskARN string) (key string, ours bool) {
 	arn, err := gantry.ParseARN(taskARN)
-	if err != nil || arn.Type != "task" || !strings.HasPrefix(arn.Path, string(s.cluster)+"/") {
-		return false // not a task of this cluster: not ours to say
-	}
-	t, known := store.Tasks.Get(snap, arn.Path)
-	if !known {
-		// Forgotten tasks have been STOPPED for long, unless the memory is younger than the task.
-		return !s.KeepUnknown
-	}
-	return t.Instance != s.instance || t.DesiredStatus == gantry.Stopped || t.LastStatus == gantry.Stopped
+	return arn.Path, err == nil && arn.Type == "task" && strings.HasPrefix(arn.Path, string(s.cluster)+"/")
+}
+
+// spares says whether a task may be one that was started after the backup was
+// taken which the store comes from.
+func (s *session) spares(snap *store.Snapshot, task string) bool {
+	_, known := store.Tasks.Get(snap, task)
+	return s.KeepUnknown && !known
+}
+
+// mayStop says whether a task that an agent has must not run there. One that is
+// forgotten has been STOPPED for long.
+func (s *session) mayStop(snap *store.Snapshot, task string) bool {
+	t, known := store.Tasks.Get(snap, task)
+	return !known || t.Instance != s.instance || t.DesiredStatus == gantry.Stopped || t.LastStatus == gantry.Stopped
 }
