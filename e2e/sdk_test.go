@@ -52,7 +52,27 @@ func (s *server) sdk(options ...func(*ecs.Options)) *ecs.Client {
 		BaseEndpoint: aws.String(s.endpoint()), Region: s.value("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, ""),
 		Retryer:     aws.NopRetryer{},
+		HTTPClient:  steady,
 	}, options...)
+}
+
+// steady is the HTTP client of the SDK's clients. The SDK closes a request's body
+// when the answer begins, and what it has closed answers WriteTo with an error; so
+// net/http, which looks a last time whether there is more of the body, now and
+// then hangs up in the middle of a quick answer. Without its WriteTo it does not.
+var steady = &http.Client{Transport: plainBodies{&http.Transport{}}}
+
+type plainBodies struct{ http.RoundTripper }
+
+func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r = r.Clone(r.Context())
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{r.Body, r.Body}
+	}
+	return p.RoundTripper.RoundTrip(r)
 }
 
 // must calls one operation, which has to succeed.

@@ -124,16 +124,26 @@ func up(dir string, flags ...string) (*server, error) {
 	return s, nil
 }
 
-func (s *server) start(flags ...string) error {
+// spawn starts the process and returns at once; ended tells how it ended.
+func (s *server) spawn(flags ...string) (ended <-chan error, err error) {
 	s.out = new(output)
 	s.cmd = exec.Command(program(), append([]string{"up", "--data-dir", s.dir, "--listen", "127.0.0.1:0"}, flags...)...)
 	s.cmd.Env = clean()
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- s.cmd.Wait() }()
+	return waited, nil
+}
+
+// start starts gantry and returns when it is ready.
+func (s *server) start(flags ...string) error {
+	ended, err := s.spawn(flags...)
+	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.cmd.Wait() }()
 	deadline := time.After(readyWithin)
 	for !strings.Contains(s.out.String(), "ready") {
 		select {
