@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -89,10 +90,16 @@ func TestThisMachineIsAContainerInstance(t *testing.T) {
 			t.Errorf("it lacks the attribute %s", want)
 		}
 	}
-	h := describeInstance(t, s.sdk(), cluster, *i.ContainerInstanceArn, types.ContainerInstanceFieldContainerInstanceHealth).HealthStatus
-	if h == nil || h.OverallStatus != types.InstanceHealthCheckStateOk {
-		t.Errorf("health: %+v", h)
+	if v := i.VersionInfo; *v.AgentHash != "gantry" || !strings.HasPrefix(*v.DockerVersion, "DockerVersion: containerd ") {
+		t.Errorf("the agent says that it is %s on %s", *v.AgentHash, *v.DockerVersion)
 	}
+	eventually(t, "the agent to tell of its container runtime", func() (bool, string) {
+		h := describeInstance(t, s.sdk(), cluster, *i.ContainerInstanceArn, types.ContainerInstanceFieldContainerInstanceHealth).HealthStatus
+		runtime := slices.ContainsFunc(h.Details, func(d types.InstanceHealthCheckResult) bool {
+			return d.Type == types.InstanceHealthCheckTypeContainerRuntime && d.Status == types.InstanceHealthCheckStateOk
+		})
+		return runtime && h.OverallStatus == types.InstanceHealthCheckStateOk, fmt.Sprintf("%+v", h)
+	})
 }
 
 func TestLifeOfAContainerInstance(t *testing.T) {

@@ -12,6 +12,10 @@ import (
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
 	w.makeCluster("prod")
+	must(w, w.ops.CreateCluster, &ecsapi.CreateClusterInput{
+		ClusterName: new("fargate"), CapacityProviders: []string{"FARGATE"},
+		DefaultCapacityProviderStrategy: []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}},
+	})
 	w.define("web", 256, 128)
 	w.define("awsvpc", 256, 128, func(in *ecsapi.RegisterTaskDefinitionInput) { in.NetworkMode = ecsapi.NetworkModeAwsvpc })
 	w.define("old", 1, 16)
@@ -80,6 +84,8 @@ func TestRefusals(t *testing.T) {
 		{"provider strategy", run(func(in *ecsapi.RunTaskInput) {
 			in.CapacityProviderStrategy = []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}
 		}), "UnsupportedFeatureException: A capacityProviderStrategy is not offered by gantry yet: use the launchType EC2 or EXTERNAL."},
+		{"the cluster's default strategy", run(func(in *ecsapi.RunTaskInput) { in.Cluster = new("fargate") }),
+			"UnsupportedFeatureException: Cluster fargate has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL."},
 		{"both", run(func(in *ecsapi.RunTaskInput) {
 			in.LaunchType, in.CapacityProviderStrategy = ecsapi.LaunchTypeEc2, []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}
 		}), "InvalidParameterException: Specify either launchType or capacityProviderStrategy, not both."},
