@@ -116,7 +116,7 @@ func (d *Door) serveJSON(w http.ResponseWriter, r *http.Request) {
 		refuseJSON(w, r, no)
 		return
 	}
-	service.Answer(w, r.WithContext(WithPrincipal(r.Context(), p)), body)
+	service.Answer(whole(w, r), r.WithContext(WithPrincipal(r.Context(), p)), body)
 }
 
 // find returns the JSON service that a request's target names.

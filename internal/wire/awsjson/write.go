@@ -55,8 +55,9 @@ func writeError(w http.ResponseWriter, r *http.Request, e *wire.Error) {
 	write(w, r, cmp.Or(e.Status, http.StatusBadRequest), body)
 }
 
-// write sends header and body at once: some AWS SDKs fail now and then when they arrive apart. net/http buffers
-// the header until the first write of the body, and with a Content-Length it adds nothing in between.
+// write sends header and body by one Write: some AWS SDKs fail now and then when they arrive apart. net/http buffers
+// the header until the first write of the body, and with a Content-Length it adds nothing in between; that long
+// answers are not sent in pieces is the door's to see to.
 func write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = contentType11
