@@ -55,10 +55,21 @@ func (r *Runtime) Create(ctx context.Context, spec Spec) (Container, error) {
 	defer cancel()
 	c, err := r.create(ctx, spec)
 	if err != nil {
-		return Container{}, failed(CannotCreate, err, "create container %s", spec.ID)
+		kind := CannotCreate
+		if _, ok := errors.AsType[setUpError](err); ok {
+			kind = CannotStart
+		}
+		return Container{}, failed(kind, err, "create container %s", spec.ID)
 	}
 	return c, nil
 }
+
+// A setUpError is runc's refusal to set a container's process up: there is no such
+// program, a mount has no place. Docker asks runc only when it starts a container,
+// and so ECS users know it as a CannotStartContainerError.
+type setUpError struct{ error }
+
+func (e setUpError) Unwrap() error { return e.error }
 
 func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error) {
 	// Before anything is written that would belong to the other.
@@ -145,7 +156,7 @@ func (r *Runtime) launch(ctx context.Context, l launch, undo *cleanup) (Containe
 	undo.add(func() error { return r.forget(context.WithoutCancel(ctx), entry) })
 	pid, err := r.createTask(ctx, l)
 	if err != nil {
-		return Container{}, err
+		return Container{}, setUpError{err}
 	}
 	l.kept.CreatedAt = entry.CreatedAt
 	c := l.kept.container(l.id)

@@ -155,7 +155,7 @@ func TestRefused(t *testing.T) {
 		{"no such volume", "CannotCreateContainerError: volume none: no such volume: none", func(s *Spec) { s.Mounts = []Mount{{Volume: "none", Destination: "/x"}} }},
 		{"signal", `CannotCreateContainerError: signal "SIGFUN" is not known`, func(s *Spec) { s.StopSignal = "SIGFUN" }},
 		{"swap without memory", "CannotCreateContainerError: maxSwap needs a memory limit for the container", func(s *Spec) { s.Resources.SwapBytes = new(int64(1)) }},
-		{"network namespace", "CannotCreateContainerError: …/run/netns/none…", func(s *Spec) { s.Network.Path = "/run/netns/none" }},
+		{"network namespace", "CannotStartContainerError: …/run/netns/none…", func(s *Spec) { s.Network.Path = "/run/netns/none" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := spec(t)
@@ -172,9 +172,9 @@ func TestRefused(t *testing.T) {
 		t.Errorf("left behind: %+v", list)
 	}
 	for _, c := range []struct{ program, want string }{
-		{"/none", "…/none…no such file or directory…"},
-		{"none", "…none…executable file not found in $PATH…"},
-		{"/etc/notexec", "…permission denied…"},
+		{"/none", "CannotStartContainerError: …/none…no such file or directory…"},
+		{"none", "CannotStartContainerError: …none…executable file not found in $PATH…"},
+		{"/etc/notexec", "CannotStartContainerError: …permission denied…"},
 	} {
 		s := spec(t)
 		s.EntryPoint = []string{c.program}
