@@ -245,6 +245,7 @@ func (s *server) define(t *testing.T, change func(*ecs.RegisterTaskDefinitionInp
 		Family: aws.String(family(t)),
 		ContainerDefinitions: []types.ContainerDefinition{{
 			Name: aws.String("worker"), Image: aws.String("gantry/sample-worker:latest"), Cpu: 10, Memory: aws.Int32(32),
+			StopTimeout: aws.Int32(2), // of a program that is stopped before it listens to signals
 		}},
 	}
 	if change != nil {
