@@ -233,6 +233,17 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+func TestUpRefusesFlagsThatMakeNoSense(t *testing.T) {
+	for flag, want := range map[string]string{
+		"--image-pull-behavior=sometimes": "--image-pull-behavior sometimes: choose one of default, always, once, prefer-cached",
+		"--log-level=loud":                "--log-level loud: choose debug, info, warn or error",
+	} {
+		if _, err := gantryCommand(t, "up", flag, "--data-dir", t.TempDir()); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
 // A gantry that has lost its state ends, so that whoever watches over it starts it again.
 func TestGantryEndsWhenItsStateIsLost(t *testing.T) {
 	c, ln := opened(t)

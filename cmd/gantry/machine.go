@@ -37,7 +37,9 @@ type machineConfig struct {
 	endpoint string
 	control  *control
 	pulls    *pullPrinter
-	log      *slog.Logger
+	// pullBehavior says when registries are asked, one of pullBehaviors; "" is the first.
+	pullBehavior string
+	log          *slog.Logger
 }
 
 // An image is one that tasks of this machine can use without a registry.

@@ -60,7 +60,7 @@ func openContainers(ctx context.Context, cfg machineConfig) (_ *linuxMachine, er
 	if err != nil {
 		return nil, errors.Join(err, m.runtime.Close())
 	}
-	m.parts = parts.Machine{Runtime: m.runtime, Network: m.network}
+	m.parts = parts.Machine{Runtime: m.runtime, Network: m.network, Pull: runtime.PullBehavior(cfg.pullBehavior)}
 	if cfg.pulls != nil {
 		m.parts.OnPull = func(ref string, p runtime.Progress) { cfg.pulls.show(ref, p.Received, p.Total) }
 	}
@@ -90,6 +90,7 @@ func (m *linuxMachine) run(ctx context.Context) error {
 	g.Go(func() error { return m.serveMetadata(ctx) })
 	g.Go(func() error { return m.serveIntrospection(ctx) })
 	g.Go(func() error { return m.joinAll(ctx) })
+	g.Go(func() error { return collecting{disk: m.runtime.Disk, collect: m.collect, log: m.log}.run(ctx) })
 	return g.Wait()
 }
 

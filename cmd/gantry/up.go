@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +32,7 @@ type upOptions struct {
 	account        string
 	anyCredentials bool
 	logLevel       string
+	pullBehavior   string
 }
 
 func newUp() *cobra.Command {
@@ -53,13 +56,21 @@ stops the tasks too.`,
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
 	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
+	f.StringVar(&o.pullBehavior, "image-pull-behavior", pullBehaviors[0], "when registries are asked for images, as the ECS agent's ECS_IMAGE_PULL_BEHAVIOR: "+strings.Join(pullBehaviors, ", "))
 	return cmd
 }
+
+// pullBehaviors are ECS's: ask, and take the image that is here if that fails; ask;
+// ask for an image that was never pulled here; ask for one that is not here.
+var pullBehaviors = []string{"default", "always", "once", "prefer-cached"}
 
 // up is the table of contents: open what is needed in the order data flows, then run until ctx ends.
 func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	if _, err := levelOf(o.logLevel); err != nil {
 		return err
+	}
+	if !slices.Contains(pullBehaviors, o.pullBehavior) {
+		return fmt.Errorf("--image-pull-behavior %s: choose one of %s", o.pullBehavior, strings.Join(pullBehaviors, ", "))
 	}
 	d, err := openDataDir(o.dataDir)
 	if err != nil {
@@ -102,7 +113,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	defer c.close()
 	p.step("state at revision %d", c.store.View().Revision())
 
-	m, err := openMachine(ctx, machineConfig{dir: d, identity: id, endpoint: endpoint, control: c, pulls: newPullPrinter(out, log), log: log})
+	m, err := openMachine(ctx, machineConfig{dir: d, identity: id, endpoint: endpoint, control: c, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, log: log})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ func (d Disk) Used() float64 {
 	return 1 - float64(d.Free)/float64(d.Total)
 }
 
+// Tight reports whether the disk fills up, so that what nobody uses has to go now.
+func (d Disk) Tight() bool { return d.Used() >= pressureUsed }
+
 // An idleContainer is a container that has ended and that the agent does not need.
 type idleContainer struct {
 	id    ContainerID
@@ -58,7 +61,7 @@ type collection struct {
 // planCollection decides what of the idle to remove. It is pure. On a disk that
 // fills up, everything idle goes, but for loaded images.
 func planCollection(now time.Time, disk Disk, containers []idleContainer, images []idleImage) collection {
-	pressure := disk.Used() >= pressureUsed
+	pressure := disk.Tight()
 	var plan collection
 	for _, c := range containers {
 		if pressure || now.Sub(c.ended) >= containerAge {
