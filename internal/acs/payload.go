@@ -187,8 +187,8 @@ func portMapping(m ecsapi.PortMapping, networkMode string) acsapi.PortMapping {
 }
 
 // defaultRestartPeriod is how many seconds a container must have run before it
-// is restarted, where its policy does not say.
-const defaultRestartPeriod = 60
+// is restarted, where its policy does not say. The least that a policy may say is 60.
+const defaultRestartPeriod = 300
 
 func restartPolicy(r *ecsapi.ContainerRestartPolicy) *acsapi.RestartPolicy {
 	if r == nil {
