@@ -329,6 +329,32 @@ func TestManifestAsksBeforeItStops(t *testing.T) {
 	}
 }
 
+// A control plane that was restored from a backup names in its manifest a task that has ended since.
+func TestAManifestThatNamesAnEndedTaskIsToldSo(t *testing.T) {
+	h := newHost(t)
+	h.start()
+	h.plane.Connected(1)
+	h.plane.Payload("p1", 1, run(taskA, "short"), run(taskB, "web"))
+	h.plane.Change(taskA, "STOPPED")
+	h.plane.Change(taskB, "RUNNING")
+	before := len(h.plane.Changes(taskA))
+	var named []acsapi.TaskIdentifier
+	for _, arn := range []string{taskA, taskB} {
+		named = append(named, acsapi.TaskIdentifier{TaskArn: arn, TaskClusterArn: agenttest.ClusterARN, DesiredStatus: "RUNNING"})
+	}
+	h.plane.Send(acsapi.TypeTaskManifest, acsapi.TaskManifestMessage{
+		MessageID: "m1", ClusterArn: agenttest.ClusterARN, ContainerInstanceArn: agenttest.Instance, Timeline: 2, Tasks: named,
+	})
+	changes := h.plane.ChangesBeyond(taskA, before)
+	again := changes[len(changes)-1]
+	if *again.Status != "STOPPED" || again.ExecutionStoppedAt == nil || len(again.Containers) != 1 || again.Containers[0].ExitCode == nil {
+		t.Errorf("told again: %+v", again)
+	}
+	if n := len(h.plane.Changes(taskB)); n != 1 {
+		t.Errorf("%d reports of the task that runs", n)
+	}
+}
+
 func TestCredentials(t *testing.T) {
 	h := newHost(t)
 	h.start()

@@ -197,6 +197,12 @@ func (s *session) manifest(ctx context.Context, m *acsapi.TaskManifestMessage) e
 	if err := s.ack(ctx, m.ClusterArn, m.ContainerInstanceArn, m.MessageID); err != nil {
 		return err
 	}
+	// A manifest names only tasks that are not over.
+	var named []string
+	for _, t := range m.Tasks {
+		named = append(named, t.TaskArn)
+	}
+	s.agent.engine.TellEndAgain(named)
 	candidates := stopCandidates(s.agent.engine.Tasks(), m)
 	v := verification{messageID: m.MessageID, candidates: map[string]bool{}}
 	for _, c := range candidates {

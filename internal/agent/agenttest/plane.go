@@ -285,32 +285,22 @@ func (p *Plane) Drop() {
 }
 
 // Heard waits for the first message of a type that matches, and decodes it.
-func Heard[M any](p *Plane, typ string, matches func(M) bool) (m M) {
+func Heard[M any](p *Plane, typ string, matches func(M) bool) M {
 	p.t.Helper()
-	p.wait(typ, func() bool {
-		for _, f := range p.frames {
-			if f.Type != typ {
-				continue
-			}
-			var got M
-			if err := json.Unmarshal(f.Message, &got); err != nil {
-				p.t.Errorf("%s: %v", typ, err)
-			}
-			if matches == nil || matches(got) {
-				m = got
-				return true
-			}
-		}
-		return false
-	})
-	return m
+	return first(p, typ, func() []acsapi.Frame { return p.frames }, matches)
 }
 
 // Telemetry waits for the first telemetry of a type that matches.
-func Telemetry[M any](p *Plane, typ string, matches func(M) bool) (m M) {
+func Telemetry[M any](p *Plane, typ string, matches func(M) bool) M {
+	p.t.Helper()
+	return first(p, typ, func() []acsapi.Frame { return p.telemetry }, matches)
+}
+
+// first waits for a frame; frames is called while they do not change.
+func first[M any](p *Plane, typ string, frames func() []acsapi.Frame, matches func(M) bool) (m M) {
 	p.t.Helper()
 	p.wait(typ, func() bool {
-		for _, f := range p.telemetry {
+		for _, f := range frames() {
 			if f.Type != typ {
 				continue
 			}
@@ -358,6 +348,21 @@ func (p *Plane) Changes(task string) (list []ecsapi.SubmitTaskStateChangeInput) 
 			list = append(list, c)
 		}
 	}
+	return list
+}
+
+// ChangesBeyond waits for more reports of one task than so many, and is all of them.
+func (p *Plane) ChangesBeyond(task string, n int) (list []ecsapi.SubmitTaskStateChangeInput) {
+	p.t.Helper()
+	p.wait("another report of "+task, func() bool {
+		list = nil
+		for _, c := range p.changes {
+			if *c.Task == task {
+				list = append(list, c)
+			}
+		}
+		return len(list) > n
+	})
 	return list
 }
 

@@ -194,6 +194,7 @@ func (e *Engine) accept(ctx context.Context, payload acsapi.Task) (wait func() e
 	known := e.workers[payload.Arn]
 	e.mu.Unlock()
 	if known != nil {
+		known.tellEndAgain()
 		if desired(&payload) != gantry.Stopped {
 			return func() error { return nil }, nil
 		}
@@ -327,6 +328,19 @@ func (e *Engine) Stop(ctx context.Context, arns []string) error {
 		}
 	}
 	return nil
+}
+
+// TellEndAgain says that the control plane speaks of tasks as if they were not over: of those that are, it is told again.
+// It may have been restored from a backup that is older than their end. Tasks that are not known are left out.
+func (e *Engine) TellEndAgain(arns []string) {
+	for _, arn := range arns {
+		e.mu.Lock()
+		w := e.workers[arn]
+		e.mu.Unlock()
+		if w != nil {
+			w.tellEndAgain()
+		}
+	}
 }
 
 // StopAll wants every task stopped and returns when no container runs and nothing but records is left. Run must be

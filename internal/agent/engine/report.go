@@ -181,6 +181,21 @@ func (w *worker) hasTold(told Told, err error) {
 	}
 }
 
+// tellEndAgain makes the end of a task news again, if the control plane has acknowledged it and yet speaks of the task as
+// of one that is not over. Whoever has heard of it takes no notice of the second time. A task of which it wanted to hear
+// no more is told of again too, since it asks.
+func (w *worker) tellEndAgain() {
+	w.mail.put(func() {
+		t := &w.task.Told
+		if t.Status != gantry.Stopped && !t.GivenUp {
+			return
+		}
+		// Told as running: the beginning was heard of, or is too long ago to be told as if it were now.
+		*t = Told{Status: gantry.Running}
+		w.retryNow()
+	})
+}
+
 // retryNow forgets the pause before the next try.
 func (w *worker) retryNow() {
 	w.news.next, w.news.pause = time.Time{}, 0
