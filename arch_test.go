@@ -47,12 +47,12 @@ var layers = []struct {
 	{"internal/tcs", join(words, "internal/wire/acsapi", "internal/api"), "takes what agents measure"},
 
 	// The other machine. It never imports the store: the wire protocol is its only tie.
-	{"internal/agent", join(words, "internal/wire/acsapi", "internal/agent/engine", "internal/agent/metadata"), "speaks the protocol for the engine, whatever the machine"},
+	{"internal/agent", join(words, "internal/wire/awsjson", "internal/wire/acsapi", "internal/agent/engine", "internal/agent/metadata"), "speaks the protocol for the engine, whatever the machine"},
 	{"internal/agent/engine", join(words, "internal/wire/acsapi"), "decides and carries on tasks; the machine comes through small interfaces"},
 	{"internal/agent/parts", join(words, agents...), "joins the agent to the real machine"},
 	{"internal/agent/enginetest", join(words, "internal/agent/engine", "internal/agent/metadata"), "a machine that pretends, for tests and simulations"},
 	{"internal/agent/agenttest", join(words, "internal/wire/acsapi"), "a control plane that does what a test says"},
-	{"internal/agent/logdriver", []string{"internal/wire", "internal/wire/logsapi"}, "ships lines to the CloudWatch Logs API"},
+	{"internal/agent/logdriver", []string{"internal/wire", "internal/wire/awsjson", "internal/wire/logsapi"}, "ships lines to the CloudWatch Logs API"},
 	{"internal/agent/runtime", nil, "containers and nothing else"},
 	{"internal/agent/network", nil, "links, addresses and ports and nothing else"},
 	{"internal/agent/metadata", nil, "what a container may ask about itself"},

@@ -1,18 +1,15 @@
 package agent
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"gantry/internal/agent/engine"
 	"gantry/internal/wire"
+	"gantry/internal/wire/awsjson"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -54,16 +51,10 @@ func (c *ecsClient) call(ctx context.Context, operation string, in, out any) err
 }
 
 func (c *ecsClient) post(ctx context.Context, operation string, in, out any) error {
-	body, err := json.Marshal(in)
+	r, body, err := awsjson.NewCall(ctx, c.endpoint, target+operation, in)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.endpoint, "/")+"/", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	r.Header.Set("X-Amz-Target", target+operation)
 	r.Header.Set("User-Agent", userAgent)
 	if err := c.signer.sign(ctx, r, body); err != nil {
 		return err
@@ -72,38 +63,7 @@ func (c *ecsClient) post(ctx context.Context, operation string, in, out any) err
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return readError(answer.StatusCode, text)
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return nil
-}
-
-// readError reads an AWS JSON error; a body that is none (a proxy's page) gives an error without a code.
-func readError(status int, body []byte) error {
-	var e struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-		Upper   string `json:"Message"`
-	}
-	if err := json.Unmarshal(body, &e); err != nil || e.Type == "" {
-		return &wire.Error{Status: status, Message: fmt.Sprintf("HTTP status %d without an error of ECS", status)}
-	}
-	_, code, found := strings.Cut(e.Type, "#")
-	if !found {
-		code = e.Type
-	}
-	if e.Message == "" {
-		e.Message = e.Upper
-	}
-	return &wire.Error{Code: code, Message: e.Message, Status: status}
+	return awsjson.ReadAnswer(answer, maxAnswer, out)
 }
 
 // SubmitTaskStateChange tells the control plane of a task's change. Its error is an *engine.Rejection where the answer

@@ -1,20 +1,16 @@
 package logdriver
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aws/smithy-go/aws-http-auth/credentials"
 	"github.com/aws/smithy-go/aws-http-auth/sigv4"
 
-	"gantry/internal/wire"
+	"gantry/internal/wire/awsjson"
 )
 
 const (
@@ -55,16 +51,10 @@ func (c *client) call(ctx context.Context, operation string, in, out any) error 
 }
 
 func (c *client) post(ctx context.Context, operation string, in, out any) error {
-	body, err := wire.AppendJSON(nil, in)
+	r, body, err := awsjson.NewCall(ctx, c.endpoint, target+operation, in)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.endpoint, "/")+"/", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	r.Header.Set("X-Amz-Target", target+operation)
 	keys, err := c.keys.Credentials(ctx)
 	if err != nil {
 		return fmt.Errorf("find credentials: %w", err)
@@ -79,32 +69,5 @@ func (c *client) post(ctx context.Context, operation string, in, out any) error 
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return readError(answer.StatusCode, text)
-	}
-	if len(text) == 0 {
-		return nil // operations without output answer an empty body
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return nil
-}
-
-// readError reads an AWS JSON error; a body that is none (a proxy's page) gives an error without a code.
-func readError(status int, body []byte) error {
-	var e struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"` // in either case: encoding/json does not mind
-	}
-	if err := json.Unmarshal(body, &e); err != nil || e.Type == "" {
-		return &wire.Error{Status: status, Message: fmt.Sprintf("HTTP status %d without an error of CloudWatch Logs", status)}
-	}
-	code := e.Type[strings.LastIndexByte(e.Type, '#')+1:]
-	return &wire.Error{Code: code, Message: e.Message, Status: status}
+	return awsjson.ReadAnswer(answer, maxAnswer, out)
 }
