@@ -139,11 +139,7 @@ func (s *Service) listAttributes(ctx context.Context, in *ecsapi.ListAttributesI
 	if err != nil {
 		return nil, err
 	}
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}

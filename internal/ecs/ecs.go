@@ -150,6 +150,16 @@ func (s *Service) cluster(r store.Reader, ref *string) (*gantry.Cluster, error) 
 	return activeCluster(r, name)
 }
 
+// freshCluster is the cluster that a request means, in the state that fresh gives.
+func (s *Service) freshCluster(ctx context.Context, ref *string) (*store.Snapshot, *gantry.Cluster, error) {
+	snap, err := s.fresh(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := s.cluster(snap, ref)
+	return snap, c, err
+}
+
 func activeCluster(r store.Reader, name gantry.ClusterName) (*gantry.Cluster, error) {
 	c, ok := store.Clusters.Get(r, string(name))
 	if !ok || c.Status != gantry.Active {

@@ -64,11 +64,7 @@ func hasLivingTasks(r store.Reader, i *gantry.Instance) bool {
 }
 
 func (s *Service) describeContainerInstances(ctx context.Context, in *ecsapi.DescribeContainerInstancesInput) (*ecsapi.DescribeContainerInstancesOutput, error) {
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +94,7 @@ func (s *Service) listContainerInstances(ctx context.Context, in *ecsapi.ListCon
 			return nil, invalid("%s", err)
 		}
 	}
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -210,11 +202,7 @@ var movable = []ecsapi.ContainerInstanceStatus{ecsapi.ContainerInstanceStatusAct
 // updateContainerAgent: an agent is updated by updating gantry, so that there is
 // never an update to hand out.
 func (s *Service) updateContainerAgent(ctx context.Context, in *ecsapi.UpdateContainerAgentInput) (*ecsapi.UpdateContainerAgentOutput, error) {
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}

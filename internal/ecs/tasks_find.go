@@ -32,11 +32,7 @@ func livingTasks(r store.Reader, cluster gantry.ClusterName) iter.Seq[*gantry.Ta
 }
 
 func (s *Service) describeTasks(ctx context.Context, in *ecsapi.DescribeTasksInput) (*ecsapi.DescribeTasksOutput, error) {
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +65,7 @@ func (s *Service) listTasks(ctx context.Context, in *ecsapi.ListTasksInput) (*ec
 	if err != nil {
 		return nil, err
 	}
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}

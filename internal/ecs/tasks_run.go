@@ -16,11 +16,7 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 	if err := checkRun(in); err != nil {
 		return nil, err
 	}
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}

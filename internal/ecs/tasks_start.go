@@ -15,11 +15,7 @@ func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ec
 	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations); err != nil {
 		return nil, err
 	}
-	snap, err := s.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.cluster(snap, in.Cluster)
+	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {
 		return nil, err
 	}

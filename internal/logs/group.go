@@ -193,13 +193,9 @@ func (e *Engine) deleteStream(groupName, name string) error {
 func (e *Engine) discardStream(groupName, name string) (remove func() error, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	g := e.groups[groupName]
-	if g == nil {
-		return nil, errGroupGone
-	}
-	s := g.streams[name]
-	if s == nil {
-		return nil, errStreamGone
+	g, s, err := e.find(groupName, name)
+	if err != nil {
+		return nil, err
 	}
 	if remove, err = discard(s.dir, e.trash()); err != nil {
 		return nil, err
@@ -212,15 +208,21 @@ func (e *Engine) discardStream(groupName, name string) (remove func() error, err
 func (e *Engine) stream(groupName, name string) (*stream, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	_, s, err := e.find(groupName, name)
+	return s, err
+}
+
+// find is a stream and its group; mu is held.
+func (e *Engine) find(groupName, name string) (*group, *stream, error) {
 	g := e.groups[groupName]
 	if g == nil {
-		return nil, errGroupGone
+		return nil, nil, errGroupGone
 	}
 	s := g.streams[name]
 	if s == nil {
-		return nil, errStreamGone
+		return nil, nil, errStreamGone
 	}
-	return s, nil
+	return g, s, nil
 }
 
 // streams lists a group's streams that pass, ordered by name, and tells the group's settings.
