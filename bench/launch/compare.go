@@ -22,8 +22,11 @@ type peer interface {
 	begin() error
 	// settle returns when every container that was begun is gone.
 	settle() error
-	// pids are the processes that serve the peer.
-	pids() []int
+	// pid is the process that serves the peer.
+	pid() int
+	// counted is whether what a launch costs can be read from that process: whether
+	// shims and what they start are its descendants.
+	counted() bool
 	close() error
 }
 
@@ -33,17 +36,16 @@ type score struct {
 	one      measure.Sample
 	median   measure.Sample // of a crowd, the middle one
 	last     measure.Sample // of a crowd, the last one
-	others   measure.Sample
+	cpu      measure.Sample // CPU time for each container, from asking until it is gone
 }
 
 // compare lets the peers take turns until the budget is used up.
 func compare(o options, s *signals, peers []peer) error {
 	scores := make([]score, len(peers))
-	for i, p := range peers { // what is slow once
+	for _, p := range peers { // what is slow once
 		if _, err := turn(s, p, 1); err != nil {
 			return fmt.Errorf("%s: %w", p.name(), err)
 		}
-		_ = i
 	}
 	began, rounds, crowds := time.Now(), 0, 0
 	for rounds < o.most && (rounds < 3 || time.Since(began) < o.budget/2) {
@@ -54,7 +56,6 @@ func compare(o options, s *signals, peers []peer) error {
 			}
 			scores[i].one = append(scores[i].one, t.took.Median())
 			scores[i].answered = append(scores[i].answered, t.answered)
-			scores[i].others = append(scores[i].others, t.others)
 		}
 		rounds++
 	}
@@ -66,6 +67,7 @@ func compare(o options, s *signals, peers []peer) error {
 			}
 			scores[i].median = append(scores[i].median, t.took.Median())
 			scores[i].last = append(scores[i].last, t.took.Quantile(1))
+			scores[i].cpu = append(scores[i].cpu, t.cpu/crowd)
 		}
 		crowds++
 	}
@@ -77,12 +79,12 @@ func compare(o options, s *signals, peers []peer) error {
 type result struct {
 	took     measure.Sample // ms until each container's program ran
 	answered float64        // ms until the last call came back
-	others   float64
+	cpu      float64        // ms of CPU
 }
 
 // turn lets a peer start n containers, and waits until they are gone again.
 func turn(s *signals, p peer, n int) (result, error) {
-	clock := measure.Start(p.pids()...)
+	used := measure.WithEnded(p.pid())
 	began := time.Now()
 	errs := make([]error, n)
 	var calls sync.WaitGroup
@@ -95,7 +97,6 @@ func turn(s *signals, p peer, n int) (result, error) {
 		answered <- time.Since(began)
 	}()
 	took, conns, err := s.await(began, n)
-	span := clock.Stop()
 	for _, c := range conns {
 		c.Close()
 	}
@@ -107,8 +108,12 @@ func turn(s *signals, p peer, n int) (result, error) {
 		return result{}, err
 	}
 	time.Sleep(pause)
-	return result{took: measure.Milliseconds(took), answered: measure.Milliseconds([]time.Duration{back})[0], others: span.Others}, nil
+	return result{
+		took: measure.Milliseconds(took), answered: milliseconds(back), cpu: milliseconds(measure.WithEnded(p.pid()) - used),
+	}, nil
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func print(peers []peer, scores []score, rounds, crowds int) {
 	fmt.Printf("\nfrom asking until the program runs, ms: median (fastest–slowest) of %d turns of one and %d of %d at once\n", rounds, crowds, crowd)
@@ -116,6 +121,11 @@ func print(peers []peer, scores []score, rounds, crowds int) {
 		s := scores[i]
 		fmt.Printf("  %-42s one %s, asked and answered %.0f;  %d at once: middle %s, last %s\n", p.name(),
 			s.one.Text("%.0f"), s.answered.Median(), crowd, s.median.Text("%.0f"), s.last.Text("%.0f"))
+	}
+	for i, p := range peers {
+		if p.counted() {
+			fmt.Printf("  %-42s CPU for each of %d, from asking until it is gone: %s ms\n", p.name(), crowd, scores[i].cpu.Text("%.0f"))
+		}
 	}
 	ours := scores[0]
 	for i, p := range peers[1:] {

@@ -145,7 +145,9 @@ func (p *dockerPeer) prepare(image string) error {
 
 func (p *dockerPeer) name() string { return "Docker Engine " + p.version + ", bridge, port, json-file" }
 
-func (p *dockerPeer) pids() []int { return []int{p.cmd.Process.Pid} }
+func (p *dockerPeer) pid() int { return p.cmd.Process.Pid }
+
+func (p *dockerPeer) counted() bool { return false }
 
 func (p *dockerPeer) begin() error {
 	var made struct{ ID string }

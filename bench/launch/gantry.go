@@ -78,7 +78,9 @@ func (p *gantryPeer) waitForInstance() error {
 
 func (p *gantryPeer) name() string { return "gantry, RunTask, bridge, port, awslogs" }
 
-func (p *gantryPeer) pids() []int { return []int{p.server.Pid()} }
+func (p *gantryPeer) pid() int { return p.server.Pid() }
+
+func (p *gantryPeer) counted() bool { return true }
 
 // begin signs, connects and calls, as a client does that has nothing prepared.
 func (p *gantryPeer) begin() error {

@@ -14,7 +14,14 @@ const ticksPerSecond = 100
 
 // CPU is what the processes have used so far, all threads, user and system. A
 // process that is gone counts for nothing.
-func CPU(pids ...int) time.Duration {
+func CPU(pids ...int) time.Duration { return used(pids, 11, 12) }
+
+// WithEnded is CPU together with what their children used that have ended and were
+// waited for, and the children of these.
+func WithEnded(pids ...int) time.Duration { return used(pids, 11, 12, 13, 14) }
+
+// used sums up fields of /proc/<pid>/stat, counted from the process's state.
+func used(pids []int, places ...int) time.Duration {
 	var ticks uint64
 	for _, pid := range pids {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -23,7 +30,9 @@ func CPU(pids ...int) time.Duration {
 		}
 		// The second field is the program's name in brackets, which may hold spaces.
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		ticks += number(fields[11]) + number(fields[12])
+		for _, at := range places {
+			ticks += number(fields[at])
+		}
 	}
 	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
