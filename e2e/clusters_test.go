@@ -55,6 +55,11 @@ func TestLifeOfACluster(t *testing.T) {
 		t.Errorf("after the updates: %+v", changed)
 	}
 
+	some := must(t, c.DescribeClusters, &ecs.DescribeClustersInput{Clusters: []string{cluster, "nobody-made-this-one"}})
+	if len(some.Clusters) != 1 || len(some.Failures) != 1 || *some.Failures[0].Reason != "MISSING" || *some.Failures[0].Arn != "arn:aws:ecs:us-east-1:123456789012:cluster/nobody-made-this-one" {
+		t.Errorf("one that is there and one that is not: %d clusters, %s", len(some.Clusters), show(some.Failures))
+	}
+
 	gone := must(t, c.DeleteCluster, &ecs.DeleteClusterInput{Cluster: made.ClusterArn}).Cluster
 	if *gone.Status != "INACTIVE" {
 		t.Errorf("deleted: %+v", gone)
@@ -135,7 +140,7 @@ func TestPages(t *testing.T) {
 		})
 	}
 	two := aws.Int32(2)
-	page := func(list string, items []string, next *string, want int) {
+	page := func(list string, items []string, next *string) {
 		t.Helper()
 		if len(items) > 2 || next != nil && len(items) != 2 {
 			t.Errorf("%s: a page of %d", list, len(items))
@@ -155,7 +160,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page("families", out.Families, out.NextToken, n)
+		page("families", out.Families, out.NextToken)
 		got = append(got, out.Families...)
 	}
 	all("families", got, n)
@@ -166,7 +171,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page("instances", out.ContainerInstanceArns, out.NextToken, n+1)
+		page("instances", out.ContainerInstanceArns, out.NextToken)
 		got = append(got, out.ContainerInstanceArns...)
 	}
 	all("instances", got, n+1) // this machine is one too
@@ -181,7 +186,7 @@ func TestPages(t *testing.T) {
 		for _, a := range out.Attributes {
 			items = append(items, *a.TargetId)
 		}
-		page("attributes", items, out.NextToken, n+1)
+		page("attributes", items, out.NextToken)
 		got = append(got, items...)
 	}
 	all("attributes", got, n+1)
@@ -195,7 +200,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page("definitions", out.TaskDefinitionArns, out.NextToken, n)
+		page("definitions", out.TaskDefinitionArns, out.NextToken)
 		got = append(got, out.TaskDefinitionArns...)
 	}
 	for i, arn := range got {

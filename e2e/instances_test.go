@@ -127,6 +127,11 @@ func TestLifeOfAContainerInstance(t *testing.T) {
 		t.Errorf("tags: %+v", tags)
 	}
 
+	some := must(t, c.DescribeContainerInstances, &ecs.DescribeContainerInstancesInput{Cluster: &cluster, ContainerInstances: []string{arn, "nothing"}})
+	if len(some.ContainerInstances) != 1 || len(some.Failures) != 1 || *some.Failures[0].Reason != "MISSING" {
+		t.Errorf("one that is there and one that is not: %d instances, %s", len(some.ContainerInstances), show(some.Failures))
+	}
+
 	// The agent registers again after each restart: under its ARN, or by the token of an answer that was lost.
 	again := must(t, c.RegisterContainerInstance, &ecs.RegisterContainerInstanceInput{Cluster: &cluster, ContainerInstanceArn: &arn})
 	if *again.ContainerInstance.ContainerInstanceArn != arn {
