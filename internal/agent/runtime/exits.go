@@ -77,7 +77,7 @@ func (r *Runtime) rescueExits() error {
 
 func (r *Runtime) rescueExit(id ContainerID) error {
 	exit, err := r.bundleExit(r.bundle(string(id)))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || !r.wasStarted(id) {
 		return nil // it runs, or is half made
 	}
 	if err != nil {
@@ -171,8 +171,8 @@ func (r *Runtime) hearExits(ctx context.Context) {
 func (r *Runtime) noteExit(ctx context.Context, event *eventtypes.TaskExit) {
 	id := ContainerID(event.ContainerID)
 	kept, err := r.record(r.in(ctx), id)
-	if err != nil {
-		return // it was deleted meanwhile
+	if err != nil || !r.wasStarted(id) {
+		return // it was deleted meanwhile, or never ran
 	}
 	exit, err := r.exit(kept.Task, id, event.ExitStatus, event.ExitedAt.AsTime())
 	if err != nil {

@@ -41,7 +41,7 @@ func (r *Runtime) recreate(ctx context.Context, id ContainerID) error {
 	if err != nil {
 		return err
 	}
-	if c.State != Stopped && c.State != Lost {
+	if c.State == Running {
 		return fmt.Errorf("it is %s", c.State)
 	}
 	var oci specs.Spec
@@ -57,6 +57,9 @@ func (r *Runtime) recreate(ctx context.Context, id ContainerID) error {
 		return err
 	}
 	r.exits.forget(id)
+	if err := r.unmarkStarted(id); err != nil {
+		return err
+	}
 	if err := r.removeShim(id); err != nil {
 		return err
 	}

@@ -140,6 +140,9 @@ const startTimeout = 3 * time.Minute
 func (r *Runtime) Start(ctx context.Context, id ContainerID) (Container, error) {
 	ctx, cancel := context.WithTimeout(r.in(ctx), startTimeout)
 	defer cancel()
+	if err := r.markStarted(id); err != nil && !errors.Is(err, os.ErrNotExist) { // containerd says it better
+		return Container{}, failed(CannotStart, err, "start container %s", id)
+	}
 	if _, err := r.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: string(id)}); err != nil {
 		return Container{}, failed(CannotStart, plain(err), "start container %s", id)
 	}
@@ -284,6 +287,9 @@ func (r *Runtime) look(ctx context.Context, id ContainerID, kept record) (Contai
 	case tasktypes.Status_CREATED:
 		c.State = Created
 	case tasktypes.Status_STOPPED:
+		if !r.wasStarted(id) {
+			return c, nil
+		}
 		exit, err := r.exit(kept.Task, id, got.Process.ExitStatus, got.Process.ExitedAt.AsTime())
 		if err != nil {
 			return c, err
@@ -327,6 +333,11 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	}
 	// Deleting a process that was set up and never started would first wait for
 	// its output to end.
+	if got.Process.Status == tasktypes.Status_CREATED {
+		if err := r.unmarkStarted(id); err != nil {
+			return err
+		}
+	}
 	if s := got.Process.Status; s == tasktypes.Status_CREATED || s == tasktypes.Status_RUNNING || s == tasktypes.Status_PAUSED {
 		if err := r.kill(ctx, id, unix.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
 			return plain(err)
