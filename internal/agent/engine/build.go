@@ -42,7 +42,7 @@ func buildSpec(me Identity, def *Definition, c *ContainerDefinition, t *Task, fi
 
 		Privileged: c.Host.Privileged, ReadonlyRoot: c.Host.ReadonlyRootfs,
 		CapAdd: c.Host.CapAdd, CapDrop: c.Host.CapDrop,
-		ShmSize: c.Host.ShmSize, Tmpfs: c.Host.Tmpfs, Ulimits: c.Host.Ulimits, Sysctls: c.Host.Sysctls,
+		ShmSize: sharedMemory(c), Tmpfs: c.Host.Tmpfs, Ulimits: c.Host.Ulimits, Sysctls: c.Host.Sysctls,
 		PIDMode: c.Host.PIDMode, IPCMode: c.Host.IPCMode,
 
 		HostNetwork: c.Host.NetworkMode == "host", Namespace: state.Network.Namespace, IP: state.Network.IP,
@@ -89,9 +89,14 @@ func addLinuxParameters(s *Spec, p *acsapi.LinuxParameters) {
 		s.Devices = append(s.Devices, device(d.HostPath, d.ContainerPath, permissions))
 	}
 	s.Init = s.Init || p.InitProcessEnabled
-	if p.SharedMemorySize > 0 {
-		s.ShmSize = p.SharedMemorySize * MiB
+}
+
+// sharedMemory is the size of a container's /dev/shm in bytes; 0 where it asks for none in particular.
+func sharedMemory(c *ContainerDefinition) int64 {
+	if p := c.LinuxParameters; p != nil && p.SharedMemorySize > 0 {
+		return p.SharedMemorySize * MiB
 	}
+	return c.Host.ShmSize
 }
 
 // device fills in Docker's defaults: the same path, and every permission.

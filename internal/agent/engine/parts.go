@@ -87,7 +87,9 @@ type TaskSandbox struct {
 	Memory    int64 // bytes, hard limit; 0 means none
 	SharePID  bool  // pidMode task
 	ShareIPC  bool  // ipcMode task
-	Volumes   []Volume
+	// SharedMemory is the size of the /dev/shm that goes with ShareIPC, in bytes; 0 means Docker's 64 MiB.
+	SharedMemory int64
+	Volumes      []Volume
 }
 
 // A Volume is one that the runtime has to have before a container is made.

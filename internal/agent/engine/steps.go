@@ -100,7 +100,7 @@ func (w *worker) prepare(ctx context.Context) {
 	err := w.e.parts.Sandboxes.Prepare(ctx, TaskSandbox{
 		ID: w.def.ID, VCPU: w.def.Task.CPU, CPUShares: taskShares(w.def), Memory: w.def.Task.Memory * MiB,
 		SharePID: w.def.Task.PIDMode == "task", ShareIPC: w.def.Task.IPCMode == "task",
-		Volumes: volumesOf(w.def),
+		SharedMemory: taskSharedMemory(w.def), Volumes: volumesOf(w.def),
 	})
 	w.note(ctx, "", func(*Container) {
 		w.task.Busy = ""
@@ -116,6 +116,15 @@ func taskShares(def *Definition) (sum int64) {
 		sum += max(def.Containers[i].Host.CPUShares, leastCPUShares)
 	}
 	return min(sum, mostCPUShares)
+}
+
+// taskSharedMemory is the size of the one /dev/shm that a task's containers share in ipcMode task: the most that one of
+// them asks for, since none of them would have its own.
+func taskSharedMemory(def *Definition) (size int64) {
+	for i := range def.Containers {
+		size = max(size, sharedMemory(&def.Containers[i]))
+	}
+	return size
 }
 
 // pull brings an image. Tasks that want the same image at the same time share one pull, which goes on when one of them

@@ -277,6 +277,20 @@ func TestNamespacesOfATask(t *testing.T) {
 	}
 }
 
+func TestSharedMemoryOfATask(t *testing.T) {
+	h := newHost(t)
+	task := payload(arn(1),
+		acsapi.Container{Name: "web", Essential: true, Command: []string{"wait"}, DockerConfig: acsapi.DockerConfig{HostConfig: `{"ShmSize":8388608}`}},
+		acsapi.Container{Name: "side", Essential: true, Command: []string{"shm"}},
+	)
+	task.IPCMode = "task"
+	h.run(task)
+	v, _ := h.agent.Engine().Task(task.Arn)
+	if exit := v.Task.Container("side").Exit; exit == nil || exit.Code != 8 {
+		t.Errorf("the shared memory of the task: %+v, want the 8 MiB that one of its containers asks for", exit)
+	}
+}
+
 func TestTheAgentComesBack(t *testing.T) {
 	h := newHost(t)
 	short := one(1, acsapi.Container{Command: []string{"exit", "9", "2s"}})

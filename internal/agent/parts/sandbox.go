@@ -23,7 +23,9 @@ func (m sandboxes) Prepare(ctx context.Context, t engine.TaskSandbox) error {
 		if err := m.Runtime.Delete(ctx, anchorID(t.ID)); err != nil {
 			return initialization(err)
 		}
-		if err := m.Runtime.CreateAnchor(ctx, runtime.AnchorSpec{ID: anchorID(t.ID), Task: runtime.TaskID(t.ID)}); err != nil {
+		if err := m.Runtime.CreateAnchor(ctx, runtime.AnchorSpec{
+			ID: anchorID(t.ID), Task: runtime.TaskID(t.ID), SharedMemoryBytes: t.SharedMemory,
+		}); err != nil {
 			return initialization(err)
 		}
 	}

@@ -64,6 +64,12 @@ func main() {
 			}
 		}
 		os.Exit(n)
+	case "shm": // exits with how many MiB of shared memory there may be
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs("/dev/shm", &fs); err != nil {
+			os.Exit(255)
+		}
+		os.Exit(int(fs.Blocks * uint64(fs.Bsize) >> 20))
 	case "exists": // FILE
 		if _, err := os.Stat(args[1]); err != nil {
 			os.Exit(1)
