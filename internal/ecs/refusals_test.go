@@ -89,6 +89,8 @@ func TestRefusals(t *testing.T) {
 		{"both", run(func(in *ecsapi.RunTaskInput) {
 			in.LaunchType, in.CapacityProviderStrategy = ecsapi.LaunchTypeEc2, []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}
 		}), "InvalidParameterException: Specify either launchType or capacityProviderStrategy, not both."},
+		{"exec", run(func(in *ecsapi.RunTaskInput) { in.EnableExecuteCommand = new(true) }),
+			"UnsupportedFeatureException: enableExecuteCommand asks for ECS Exec, which gantry does not offer yet: run the task without it."},
 		{"awsvpc", run(func(in *ecsapi.RunTaskInput) { in.TaskDefinition = new("awsvpc") }), "UnsupportedFeatureException: Task definition awsvpc:1 uses networkMode awsvpc, which gantry does not offer yet."},
 		{"network configuration", run(func(in *ecsapi.RunTaskInput) {
 			in.NetworkConfiguration = &ecsapi.NetworkConfiguration{AwsvpcConfiguration: &ecsapi.AwsVpcConfiguration{Subnets: []string{"s"}}}

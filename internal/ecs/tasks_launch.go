@@ -47,6 +47,9 @@ func (s *Service) prepare(snap store.Reader, c *gantry.Cluster, r launchRequest)
 	if err := taskdef.NotYet(d.Wire, r.overrides); err != nil {
 		return ledger.Batch{}, err
 	}
+	if r.exec {
+		return ledger.Batch{}, notYet("enableExecuteCommand asks for ECS Exec, which gantry does not offer yet: run the task without it.")
+	}
 	if r.launchType != "" && !slices.Contains(d.Wire.Compatibilities, ecsapi.Compatibility(r.launchType)) {
 		return ledger.Batch{}, invalid("Task definition does not support launch_type %s.", r.launchType)
 	}
@@ -64,7 +67,7 @@ func (s *Service) prepare(snap store.Reader, c *gantry.Cluster, r launchRequest)
 			Cluster: c.Name, LaunchType: cmp.Or(r.launchType, ecsapi.LaunchTypeEc2),
 			LastStatus: gantry.Pending, DesiredStatus: gantry.Running, Version: 1,
 			Group: group, StartedBy: wire.Value(r.startedBy),
-			Overrides: r.overrides, Tags: tags, EnableExecuteCommand: r.exec, CreatedAt: s.now(),
+			Overrides: r.overrides, Tags: tags, CreatedAt: s.now(),
 		},
 		NewContainerID: s.cfg.NewUUID,
 		Seed:           s.cfg.NewSeed(),

@@ -65,7 +65,7 @@ func TestShapeOfATask(t *testing.T) {
 	})
 	w.join("prod", 1024, 512, ecsapi.Attribute{Name: new("com.amazonaws.ecs.capability.docker-remote-api.1.21")})
 	out := must(w, w.ops.RunTask, &ecsapi.RunTaskInput{
-		Cluster: new("prod"), TaskDefinition: new("web"), StartedBy: new("me"), Group: new("batch"), EnableExecuteCommand: new(true), ReferenceId: new("r"),
+		Cluster: new("prod"), TaskDefinition: new("web"), StartedBy: new("me"), Group: new("batch"), ReferenceId: new("r"),
 		Overrides: &ecsapi.TaskOverride{ContainerOverrides: []ecsapi.ContainerOverride{{Name: new("side"), Command: []string{"true"}, Cpu: new(int32(20))}}},
 	})
 	got, err := json.MarshalIndent(out.Tasks[0], "", "  ")
