@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -27,10 +28,22 @@ const (
 	carrierPoll = time.Millisecond
 )
 
-// hostLink names the host's end of a container's veth pair: recognisable, and the same after a restart.
+// hostLink names the host's end of a container's veth pair: the same after a restart, and this gantry's by its
+// beginning.
 func (c *Config) hostLink(id SandboxID) string {
-	sum := sha256.Sum256([]byte(c.ID + "/" + string(id)))
-	return "gv" + hex.EncodeToString(sum[:6])
+	return c.linkPrefix() + hashName(c.ID+"/"+string(id), hostLinkLength-len(c.linkPrefix()))
+}
+
+// linkPrefix is what the names of all host's ends begin with, and those of no other gantry.
+func (c *Config) linkPrefix() string { return "gv" + hashName(c.ID, 4) }
+
+// hostLinkLength is the longest name that an interface may have.
+const hostLinkLength = unix.IFNAMSIZ - 1
+
+// hashName is as many letters and digits made from a text: each holds five bits.
+func hashName(text string, length int) string {
+	sum := sha256.Sum256([]byte(text))
+	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:])[:length])
 }
 
 // hardwareAddr derives an interface's address from its IP, so that an IP that is used again keeps it and no neighbour
@@ -77,7 +90,7 @@ func (n *Network) openBridge(ctx context.Context, inUse bool) error {
 // setBridgeAddresses gives the bridge its two addresses, and no other.
 func (n *Network) setBridgeAddresses() error {
 	wanted := []netip.Prefix{netip.PrefixFrom(n.Gateway(), n.prefix.Bits()), netip.PrefixFrom(MetadataIP, 32)}
-	have, err := n.host.AddrList(n.bridge, netlink.FAMILY_V4)
+	have, err := undisturbed(func() ([]netlink.Addr, error) { return n.host.AddrList(n.bridge, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list the addresses of %s: %w", n.bridge.Name, err)
 	}
@@ -146,7 +159,7 @@ func disableIPv6(link string) {
 
 // hostMTU is the largest packet that leaves by the host's default route: containers should not send larger ones.
 func hostMTU(host *netlink.Handle) int {
-	routes, err := host.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := undisturbed(func() ([]netlink.Route, error) { return host.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return defaultMTU
 	}
@@ -230,17 +243,31 @@ func (n *Network) awaitCarrier(ctx context.Context, inside *netlink.Handle, port
 	return nil
 }
 
-// bridgePorts names the veth interfaces on a bridge.
-func bridgePorts(host *netlink.Handle, bridge int) ([]string, error) {
-	links, err := host.LinkList()
+// hostLinks names the host's ends that are there, by their names: a gantry that is killed while it makes one may leave
+// it without a bridge.
+func (c *Config) hostLinks(host *netlink.Handle) ([]string, error) {
+	links, err := undisturbed(host.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
 	var names []string
 	for _, l := range links {
-		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" {
+		if strings.HasPrefix(l.Attrs().Name, c.linkPrefix()) && l.Type() == "veth" {
 			names = append(names, l.Attrs().Name)
 		}
 	}
 	return names, nil
+}
+
+// listTries is how often the kernel may say that what it lists has changed meanwhile, which is rare.
+const listTries = 20
+
+// undisturbed lists until nothing has changed meanwhile: else something may be missing.
+func undisturbed[T any](list func() ([]T, error)) (all []T, err error) {
+	for range listTries {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+	}
+	return all, err
 }

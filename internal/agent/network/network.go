@@ -210,9 +210,9 @@ func (n *Network) openFirewalls() {
 // removeStrays deletes what carries this gantry's identity and belongs to no container that is attached or being worked
 // on. Everything is listed before it is asked about, so that what an Attach makes meanwhile is not among it.
 func (n *Network) removeStrays() error {
-	ports, err := bridgePorts(n.host, n.bridge.Index)
+	links, err := n.cfg.hostLinks(n.host)
 	known := n.knownLinks()
-	strays := slices.DeleteFunc(ports, func(name string) bool { return known[name] })
+	strays := slices.DeleteFunc(links, func(name string) bool { return known[name] })
 	return errors.Join(err, removeLinks(n.host, strays), n.cfg.removeRecords(n.known), n.cfg.removePins(n.known))
 }
 

@@ -58,11 +58,11 @@ func usedRanges(host *netlink.Handle, bridge string) ([]netip.Prefix, error) {
 	if link, err := host.LinkByName(bridge); err == nil {
 		own = link.Attrs().Index
 	}
-	addrs, err := host.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := undisturbed(func() ([]netlink.Addr, error) { return host.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, fmt.Errorf("list the host's addresses: %w", err)
 	}
-	routes, err := host.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := undisturbed(func() ([]netlink.Route, error) { return host.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, fmt.Errorf("list the host's routes: %w", err)
 	}

@@ -34,10 +34,8 @@ func remove(ctx context.Context, cfg Config) error {
 		newTable(cfg.bridgeName(), cfg.Pool, cfg.MetadataPort).delete(),
 		closeFirewalls(cfg.bridgeName()),
 	}
-	if bridge, err := host.LinkByName(cfg.bridgeName()); err == nil {
-		ports, err := bridgePorts(host, bridge.Attrs().Index)
-		errs = append(errs, err, removeLinks(host, ports))
-	}
+	links, err := cfg.hostLinks(host)
+	errs = append(errs, err, removeLinks(host, links))
 	errs = append(errs,
 		removeLinks(host, []string{cfg.bridgeName()}),
 		cfg.removePins(none),

@@ -71,6 +71,32 @@ func TestAKilledGantryFindsItsOwn(t *testing.T) {
 	expect(t, "ended container's port", call(TCP, at("127.0.0.1", ended.Bindings[0].HostPort)), "no answer")
 }
 
+// TestAnInterfaceThatWasHalfMade: the kernel is asked twice for an interface, once to make it and once to put it on the
+// bridge, and gantry may be killed in between.
+func TestAnInterfaceThatWasHalfMade(t *testing.T) {
+	world(t)
+	cfg, other := testConfig(t, "half"), testConfig(t, "other")
+	for name, c := range map[string]Config{"a": cfg, "b": cfg, "theirs": other} {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = c.hostLink(SandboxID(name))
+		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer-" + name}))
+	}
+	n, err := Open(t.Context(), cfg)
+	must(t, err)
+	attach(t, n, Request{ID: "a", Mode: ModeBridge})
+	if _, err := netlink.LinkByName(cfg.hostLink("b")); !isMissing(err) {
+		t.Errorf("the interface that belongs to no container is there: %v", err)
+	}
+	if _, err := netlink.LinkByName(other.hostLink("theirs")); err != nil {
+		t.Errorf("another gantry's interface: %v", err)
+	}
+	must(t, n.Close())
+	must(t, Remove(t.Context(), cfg))
+	if _, err := netlink.LinkByName(cfg.hostLink("a")); !isMissing(err) {
+		t.Errorf("after Remove: %v", err)
+	}
+}
+
 func TestARebootForgetsContainersAndKeepsTheRange(t *testing.T) {
 	world(t)
 	cfg := testConfig(t, "reboot")
