@@ -41,7 +41,7 @@ type host struct {
 func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{t: t, plane: agenttest.New(t), machine: enginetest.New(map[string]enginetest.Program{
-		"web": {}, "short": {Runs: time.Millisecond}, "deaf": {Deaf: true},
+		"web": {}, "short": {Runs: time.Millisecond}, "deaf": {Deaf: true}, "cached": {Cached: true},
 	})}
 	h.config = agent.Config{
 		DataDir: t.TempDir(), Cluster: agenttest.Cluster, Endpoint: h.plane.URL, Region: "us-east-1",
@@ -195,6 +195,22 @@ func TestTasksFromPayloadToStopped(t *testing.T) {
 	}
 	if n := h.machine.Starts()["web"]; n != 2 {
 		t.Errorf("%d starts", n)
+	}
+}
+
+// What was not pulled has no times of its pull, as with the genuine agent.
+func TestNoPullNoTimes(t *testing.T) {
+	h := newHost(t)
+	h.start()
+	h.plane.Connected(1)
+	both := run(taskB, "cached")
+	both.Containers = append(both.Containers, acsapi.Container{Name: "side", Image: "web", Memory: 64})
+	h.plane.Payload("p1", 1, run(taskA, "cached"), both)
+	if up := h.plane.Change(taskA, "RUNNING"); up.PullStartedAt != nil || up.PullStoppedAt != nil {
+		t.Errorf("nothing was pulled, and it was told %+v", up)
+	}
+	if up := h.plane.Change(taskB, "RUNNING"); up.PullStartedAt == nil || up.PullStoppedAt == nil {
+		t.Errorf("one of two images was pulled, and it was told %+v", up)
 	}
 }
 

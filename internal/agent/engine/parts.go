@@ -21,6 +21,8 @@ type Images interface {
 type Image struct {
 	ID     string // digest of the image's configuration
 	Digest string // digest of its manifest, "sha256:…"
+	// Cached says that the image was here and, as the instance is set up, no registry had to be asked.
+	Cached bool
 }
 
 // Containers makes containers and ends them. Errors read as the text of an ECS reason, with the error's name in front

@@ -32,10 +32,7 @@ func (w *worker) intend(s Step) (do func(context.Context), changed bool) {
 		w.task.Busy = Forget
 		return w.forget(w.task.clone()), false
 	case Pull:
-		c.Busy = Pull
-		if w.task.PullStartedAt.IsZero() {
-			w.task.PullStartedAt = time.Now()
-		}
+		c.Busy, c.PullBeganAt = Pull, time.Now()
 		return w.pull(c.Name), false
 	case Abandon:
 		return w.abandon(c, s.Reason)
@@ -156,7 +153,12 @@ func (w *worker) hasPulled(c *Container, image Image, err error) {
 		return // abandoned meanwhile
 	}
 	c.Busy = ""
-	w.task.PullStoppedAt = time.Now()
+	if !image.Cached { // as the genuine agent, which tells no times of pulls that were none
+		if w.task.PullStartedAt.IsZero() || c.PullBeganAt.Before(w.task.PullStartedAt) {
+			w.task.PullStartedAt = c.PullBeganAt
+		}
+		w.task.PullStoppedAt = time.Now()
+	}
 	if err != nil {
 		w.ended(c, err.Error())
 		return

@@ -71,9 +71,11 @@ type Container struct {
 	Signalled   bool      `json:"signalled,omitzero"`  // and it was
 	KillSentAt  time.Time `json:"killSentAt,omitzero"` // when it was last made to end
 
-	// Busy is the step under way, Probing a health probe beside it. They die with the process.
-	Busy    StepKind `json:"-"`
-	Probing bool     `json:"-"`
+	// Busy is the step under way, Probing a health probe beside it, PullBeganAt when its image's pull began. They die with
+	// the process.
+	Busy        StepKind  `json:"-"`
+	Probing     bool      `json:"-"`
+	PullBeganAt time.Time `json:"-"`
 }
 
 // An Exit is how a run of a container ended.

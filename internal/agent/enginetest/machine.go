@@ -25,6 +25,7 @@ import (
 type Program struct {
 	PullError, CreateError, StartError string        // fail so, if not empty
 	PullTakes, StartTakes              time.Duration // then succeed or fail
+	Cached                             bool          // no registry has to be asked for the image
 	// Runs is how long a container runs by itself; 0 is until it is stopped.
 	Runs     time.Duration
 	ExitCode int32
@@ -227,7 +228,7 @@ func (m *Machine) Pull(ctx context.Context, ref string) (engine.Image, error) {
 	if p.PullError != "" {
 		return engine.Image{}, errors.New(p.PullError)
 	}
-	return engine.Image{ID: "sha256:image-of-" + ref, Digest: "sha256:digest-of-" + ref}, nil
+	return engine.Image{ID: "sha256:image-of-" + ref, Digest: "sha256:digest-of-" + ref, Cached: p.Cached}, nil
 }
 
 // Create pretends to make a container.

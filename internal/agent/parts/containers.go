@@ -16,11 +16,22 @@ func (m images) Pull(ctx context.Context, ref string) (engine.Image, error) {
 	if m.OnPull != nil {
 		progress = func(p runtime.Progress) { m.OnPull(ref, p) }
 	}
+	cached := m.cached(ctx, ref)
 	image, err := m.Runtime.Pull(ctx, ref, runtime.RegistryAuth{}, m.Machine.Pull, progress)
 	if err != nil {
 		return engine.Image{}, asReason(err)
 	}
-	return engine.Image{ID: image.ID, Digest: image.Digest}, nil
+	return engine.Image{ID: image.ID, Digest: image.Digest, Cached: cached}, nil
+}
+
+// cached reports whether no registry has to be asked, since an image that is here will do. ECS's default is to ask, so
+// that an image that was loaded, which no registry has, counts as pulled.
+func (m images) cached(ctx context.Context, ref string) bool {
+	if m.Machine.Pull != runtime.PullOnce && m.Machine.Pull != runtime.PullPreferCached {
+		return false
+	}
+	_, err := m.Runtime.Image(ctx, ref)
+	return err == nil
 }
 
 type containers struct{ Machine }
