@@ -244,6 +244,18 @@ func endShim(ctx context.Context, socket string) error {
 	return nil
 }
 
+// endShimIn has the shim of a directory end, if it still runs and has no container.
+func endShimIn(ctx context.Context, dir string) error {
+	address, err := os.ReadFile(filepath.Join(dir, "address"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return endShim(ctx, strings.TrimPrefix(string(address), "unix://"))
+}
+
 const (
 	// shimDir is the place of a container's shim in its state directory.
 	shimDir = "shim"
@@ -277,11 +289,7 @@ func (r *Runtime) sweepShims(ctx context.Context) error {
 		}
 	}
 	for _, dir := range dirs {
-		address, err := os.ReadFile(filepath.Join(dir, "address"))
-		if err == nil {
-			err = endShim(ctx, strings.TrimPrefix(string(address), "unix://"))
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := endShimIn(ctx, dir); err != nil {
 			return err
 		}
 		if err := os.RemoveAll(dir); err != nil {

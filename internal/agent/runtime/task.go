@@ -326,7 +326,8 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	tasks, id := r.client.TaskService(), ContainerID(entry.ID)
 	got, err := tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: entry.ID})
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
-		return nil
+		// A gantry that was killed may have given it a shim that never got the process.
+		return endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir))
 	}
 	if err != nil {
 		return plain(err)
