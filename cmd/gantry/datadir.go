@@ -252,8 +252,10 @@ func readPID(f *os.File) int {
 }
 
 // writeFile replaces a file at once: a reader sees the old text or the new one.
+// What it writes first has a fixed name, so that one that is killed again and again
+// leaves no more than one file; only the holder of the lock calls it.
 func writeFile(path string, text []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".")
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 		return err
 	}
 	p.step("API at %s", c.endpoint)
-	if err := m.ready(ctx); err != nil {
+	if err := errors.Join(m.ready(ctx), ctx.Err()); err != nil {
 		return err
 	}
 	p.step("this machine is a container instance")
