@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -62,6 +63,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		}
 	}
 	t.Logf("GANTRY_SEED=%d", seed)
+	before := interfaces(t)
 	c := &chaos{server: own(t), random: rand.New(rand.NewPCG(seed, 0))}
 	c.load(t, "web", "worker", "crasher")
 	definitions := c.definitions(t)
@@ -82,6 +84,26 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		t.Errorf("down while dead: %v\n%swant %q in it", err, out, want)
 	}
 	c.nothingLeft(t)
+	for name := range interfaces(t) {
+		if !before[name] {
+			t.Errorf("interface %s is left on this machine after gantry down", name)
+		}
+	}
+}
+
+// interfaces are the names of those there are. This test is not parallel: no
+// other one makes any meanwhile.
+func interfaces(t *testing.T) map[string]bool {
+	t.Helper()
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, i := range all {
+		names[i.Name] = true
+	}
+	return names
 }
 
 // runs says whether a promise's task goes on until it is stopped, and nobody has.
@@ -305,7 +327,7 @@ func (c *chaos) inspect(t *testing.T) {
 		switch {
 		case p.kind == "ends" && !p.stop:
 			if k := task.Containers[0]; k.ExitCode == nil || *k.ExitCode != p.code || task.StopCode != types.TaskStopCodeEssentialContainerExited {
-				t.Errorf("%s: exit code %v, want %d; %s, %s", p, aws.ToInt32(k.ExitCode), p.code, task.StopCode, aws.ToString(task.StoppedReason))
+				t.Errorf("%s: want exit code %d: %s", p, p.code, tell(task))
 			}
 		case p.stop:
 			if task.StopCode != types.TaskStopCodeUserInitiated || *task.StoppedReason != p.token {

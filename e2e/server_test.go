@@ -108,11 +108,21 @@ func own(t *testing.T, flags ...string) *server {
 			t.Errorf("gantry down: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("output of gantry up:\n%s", s.out.String())
+			t.Logf("output of gantry up:\n%s\nits log ends:\n%s", s.out.String(), s.logTail())
 		}
 		os.RemoveAll(dir)
 	})
 	return s
+}
+
+// logTail is the end of what gantry has logged.
+func (s *server) logTail() string {
+	const enough = 16 << 10
+	text, err := os.ReadFile(filepath.Join(s.dir, "gantry.log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-enough):])
 }
 
 // up starts gantry on a free port and waits until it is ready.
@@ -145,7 +155,7 @@ func (s *server) start(flags ...string) error {
 		return err
 	}
 	deadline := time.After(readyWithin)
-	for !strings.Contains(s.out.String(), "ready") {
+	for !strings.Contains(s.out.String(), "ready in ") {
 		select {
 		case err := <-ended:
 			return fmt.Errorf("gantry up ended: %v\n%s", err, s.out)
