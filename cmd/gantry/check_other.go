@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"runtime"
 )
 
@@ -18,4 +19,6 @@ func enterMachine(dataDir) error { return errNotLinux }
 
 func openMachine(context.Context, machineConfig) (machine, error) { return nil, errNotLinux }
 
-func emptyMachine(context.Context, dataDir, *identity, *slog.Logger) error { return errNotLinux }
+func emptyMachine(context.Context, dataDir, *identity, *control, net.Listener, *slog.Logger) error {
+	return errNotLinux
+}

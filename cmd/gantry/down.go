@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"syscall"
 	"time"
 
@@ -75,15 +76,53 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 		return err
 	}
 	defer unlock()
-	if err := emptyMachine(ctx, d, id, log); err != nil {
-		return err
-	}
-	ended, err := endTasks(ctx, d, log)
+	ended, err := emptyInOrder(ctx, d, id, log)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "stopped %d tasks; nothing of gantry is left on this machine but %s\n", ended, d.path)
 	return nil
+}
+
+// emptyInOrder takes everything off this machine, while a control plane of its own
+// takes in what is said last: the tasks' ends, and their last output. Where the
+// state cannot be opened the machine is emptied all the same.
+func emptyInOrder(ctx context.Context, d dataDir, id *identity, log *slog.Logger) (ended int, err error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpointOf(ln.Addr()), log: log})
+	if err != nil {
+		if emptied := emptyMachine(ctx, d, id, nil, nil, log); emptied != nil {
+			return 0, errors.Join(emptied, err)
+		}
+		return 0, fmt.Errorf("nothing of gantry is left on this machine but %s; that its tasks have ended cannot be written down: %w", d.path, err)
+	}
+	defer c.close()
+	if ended, err = askToStop(ctx, c); err != nil {
+		return 0, err
+	}
+	if err := emptyMachine(ctx, d, id, c, ln, log); err != nil {
+		return 0, err
+	}
+	return ended, endTasks(ctx, c.store)
+}
+
+// askToStop is StopTask for every task there is.
+func askToStop(ctx context.Context, c *control) (asked int, err error) {
+	stop := c.ecs.Operations().StopTask
+	for t := range store.Tasks.All(c.store.View(), "") {
+		if t.LastStatus == gantry.Stopped {
+			continue
+		}
+		if _, err := stop(ctx, &ecsapi.StopTaskInput{Cluster: new(string(t.Cluster)), Task: new(string(t.ID)), Reason: new(reasonDown)}); err != nil {
+			return asked, fmt.Errorf("stop task %s: %w", t.ID, err)
+		}
+		asked++
+	}
+	return asked, nil
 }
 
 // stopRunning stops the gantry that runs on a data dir, and returns its pid; 0 where none runs.
@@ -107,15 +146,9 @@ func stopRunning(ctx context.Context, d dataDir) (pid int, err error) {
 	return pid, fmt.Errorf("gantry (pid %d) does not stop", pid)
 }
 
-// endTasks writes down that every task has ended: nobody will report it any more.
-func endTasks(ctx context.Context, d dataDir, log *slog.Logger) (ended int, err error) {
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	st, err := store.OpenEtcd(opening, store.EtcdConfig{Dir: d.file(storeFolder), Log: log})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
+// endTasks writes down that every task has ended: those that no agent has told of
+// nobody will tell of any more.
+func endTasks(ctx context.Context, st *store.Store) error {
 	for t := range store.Tasks.All(st.View(), "") {
 		if t.LastStatus == gantry.Stopped {
 			continue
@@ -127,9 +160,8 @@ func endTasks(ctx context.Context, d dataDir, log *slog.Logger) (ended int, err 
 			return nil
 		})
 		if err != nil {
-			return ended, fmt.Errorf("write down that task %s has ended: %w", t.ID, err)
+			return fmt.Errorf("write down that task %s has ended: %w", t.ID, err)
 		}
-		ended++
 	}
-	return ended, nil
+	return nil
 }

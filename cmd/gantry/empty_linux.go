@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -22,16 +23,24 @@ import (
 const emptyWithin = 3 * time.Minute
 
 // emptyMachine stops every task on this machine, each as its definition wants to
-// be stopped, and takes back what gantry made here. No gantry runs.
-func emptyMachine(ctx context.Context, d dataDir, id *identity, log *slog.Logger) error {
-	cfg := machineConfig{dir: d, identity: id, endpoint: "http://" + defaultListen, log: log}
+// be stopped, and takes back what gantry made here. No other gantry runs. The
+// control plane, which it serves meanwhile, is nil where there is none.
+func emptyMachine(ctx context.Context, d dataDir, id *identity, c *control, ln net.Listener, log *slog.Logger) error {
+	cfg := machineConfig{dir: d, identity: id, endpoint: "http://" + defaultListen, control: c, log: log}
+	if c != nil {
+		cfg.endpoint = c.endpoint
+	}
 	m, err := openContainers(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	stopping, cancel := context.WithTimeout(ctx, emptyWithin)
 	defer cancel()
-	err = m.stopAll(stopping)
+	if c == nil {
+		err = m.stopAll(stopping)
+	} else {
+		err = m.stopAllServed(stopping, ln)
+	}
 	if err != nil {
 		log.Error("some tasks did not stop in order", "error", err)
 	}
@@ -59,6 +68,19 @@ func removeCgroups(id *identity) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// stopAllServed is stopAll while the control plane takes in what agents say.
+func (m *linuxMachine) stopAllServed(ctx context.Context, ln net.Listener) error {
+	serving, end := context.WithCancel(ctx)
+	var door errgroup.Group
+	door.Go(func() error { return m.control.run(serving, ln, m) })
+	err := m.stopAll(ctx)
+	end()
+	if served := door.Wait(); !errors.Is(served, context.Canceled) {
+		err = errors.Join(err, served)
+	}
+	return err
 }
 
 // stopAll stops the tasks of every cluster by the agents that know them.
@@ -89,8 +111,11 @@ func (m *linuxMachine) stopAll(ctx context.Context) error {
 }
 
 func (m *linuxMachine) stopCluster(ctx context.Context, cluster gantry.ClusterName) error {
-	// Nobody is there to be called, so any key will do.
-	a, drivers, err := m.openAgent(ctx, cluster, &gantry.Principal{AccessKeyID: "none", SecretKey: "none"})
+	keys, err := readCredentials(m.dir.file(agentFolder, string(cluster), credentialsFile))
+	if err != nil {
+		return fmt.Errorf("read the agent's key: %w", err)
+	}
+	a, drivers, err := m.openAgent(ctx, cluster, &gantry.Principal{AccessKeyID: keys.AccessKeyID, SecretKey: keys.SecretAccessKey})
 	if err != nil {
 		return err
 	}
