@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"gantry/bench/alone"
@@ -54,7 +52,7 @@ func measureUp(o options) (err error) {
 		return err
 	}
 	all := own
-	for _, pid := range childrenOf(s.Pid()) {
+	for _, pid := range measure.Children(s.Pid()) {
 		if pss, err := measure.PSS(pid); err == nil {
 			all += pss
 		}
@@ -67,28 +65,4 @@ func measureUp(o options) (err error) {
 	fmt.Printf("  idle: %d MiB PSS; with the processes it keeps ready %d MiB; %.1f%% of a core\n",
 		own>>20, all>>20, 100*span.CPU.Seconds()/span.Wall.Seconds())
 	return nil
-}
-
-// childrenOf are the processes whose parent is pid.
-func childrenOf(pid int) []int {
-	var out []int
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		child, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
-		if err != nil {
-			continue // it has ended meanwhile
-		}
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
-			out = append(out, child)
-		}
-	}
-	return out
 }

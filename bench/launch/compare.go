@@ -84,7 +84,7 @@ type result struct {
 
 // turn lets a peer start n containers, and waits until they are gone again.
 func turn(s *signals, p peer, n int) (result, error) {
-	used := measure.WithEnded(p.pid())
+	used := measure.Family(p.pid())
 	began := time.Now()
 	errs := make([]error, n)
 	var calls sync.WaitGroup
@@ -109,7 +109,7 @@ func turn(s *signals, p peer, n int) (result, error) {
 	}
 	time.Sleep(pause)
 	return result{
-		took: measure.Milliseconds(took), answered: milliseconds(back), cpu: milliseconds(measure.WithEnded(p.pid()) - used),
+		took: measure.Milliseconds(took), answered: milliseconds(back), cpu: milliseconds(measure.Family(p.pid()) - used),
 	}, nil
 }
 

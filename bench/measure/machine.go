@@ -16,9 +16,37 @@ const ticksPerSecond = 100
 // process that is gone counts for nothing.
 func CPU(pids ...int) time.Duration { return used(pids, 11, 12) }
 
-// WithEnded is CPU together with what their children used that have ended and were
+// WithEnded is CPU together with what children have used that have ended and were
 // waited for, and the children of these.
 func WithEnded(pids ...int) time.Duration { return used(pids, 11, 12, 13, 14) }
+
+// Family is what a process and all that it started have used, whether they run, have
+// ended, or wait to be waited for. Grandchildren count once they have ended.
+func Family(pid int) time.Duration { return WithEnded(append(Children(pid), pid)...) }
+
+// Children are the processes whose parent is pid.
+func Children(pid int) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			out = append(out, child)
+		}
+	}
+	return out
+}
 
 // used sums up fields of /proc/<pid>/stat, counted from the process's state.
 func used(pids []int, places ...int) time.Duration {
