@@ -38,6 +38,7 @@ var layers = []struct {
 
 	// Engines. They never import one another.
 	{"internal/lifecycle", join(words, foundations...), "an engine"},
+	{"internal/service", join(words, foundations...), "an engine"},
 	{"internal/logs/…", join(words, "internal/wire/logsapi", "internal/logs/…"), "an engine with files of its own: it needs no store"},
 
 	// Doors.

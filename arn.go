@@ -45,6 +45,11 @@ func (p Place) Service(c ClusterName, name string) ARN {
 	return p.ecs("service/" + string(c) + "/" + name)
 }
 
+// ServiceRevision ends in the digits of the revision's deployment id, which clients rely on.
+func (p Place) ServiceRevision(r *ServiceRevision) ARN { return p.ecs("service-revision/" + r.Key()) }
+
+func (p Place) ServiceDeployment(d *Deployment) ARN { return p.ecs("service-deployment/" + d.Key()) }
+
 func (p Place) CapacityProvider(name string) ARN { return p.ecs("capacity-provider/" + name) }
 
 // Root is the account's root principal, as STS tells it.

@@ -76,6 +76,11 @@ type Task struct {
 	StopCode      StopCode `json:"stopCode,omitzero"`
 	StoppedReason string   `json:"stoppedReason,omitzero"`
 
+	// ProtectedUntil is when the scale-in protection of a service's task ends.
+	ProtectedUntil time.Time `json:"protectedUntil,omitzero"`
+	// Reckoned says that the service scheduler has counted the task's failure.
+	Reckoned bool `json:"reckoned,omitzero"`
+
 	CreatedAt          time.Time `json:"createdAt"`
 	ConnectivityAt     time.Time `json:"connectivityAt,omitzero"`
 	PullStartedAt      time.Time `json:"pullStartedAt,omitzero"`

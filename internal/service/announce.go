@@ -1,0 +1,110 @@
+package service
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"gantry"
+)
+
+// event tells what happens with this plan.
+func (p *planner) event(name, message string) {
+	p.plan.Events = append(p.plan.Events, Event{Name: name, Message: message})
+}
+
+// announce tells what the plan stops, and which conditions hold.
+func (p *planner) announce() {
+	p.announceStops()
+	if p.look.Service.Status != gantry.ServiceActive {
+		return
+	}
+	if u := p.history.Unplaced; u != nil {
+		p.conditions = append(p.conditions, Event{Name: PlacementFailure, Message: u.Message, Cause: PlacementFailure})
+	}
+	if p.rollout().Starts.Step >= impairedAfter && !p.deployment.Halted() {
+		p.conditions = append(p.conditions, condition(StartImpaired, textImpaired))
+	}
+	if p.steady() {
+		p.conditions = append(p.conditions, condition(SteadyState, textSteady))
+	}
+}
+
+// steady reports whether the service is as its user wants it: one deployment, which has
+// succeeded, and as many healthy tasks as desired and no others.
+func (p *planner) steady() bool {
+	return p.deployment.Over() && !p.deployment.Halted() && len(p.plan.Starts)+p.stopping == 0 &&
+		p.alive == p.bounds.Desired && p.number((*member).good, in(healthy)) == p.bounds.Desired
+}
+
+func (p *planner) announceStops() {
+	groups := []struct {
+		verb string
+		is   func(*member) bool
+	}{
+		{"has stopped %d running tasks", func(m *member) bool { return m.standing != pending }},
+		{"has stopped %d pending tasks", func(m *member) bool { return m.standing == pending }},
+	}
+	for _, g := range groups {
+		var ids []gantry.TaskID
+		for _, m := range p.stopped {
+			if g.is(m) {
+				ids = append(ids, m.ID)
+			}
+		}
+		if len(ids) > 0 {
+			p.event(TasksStopped, stoppedText(g.verb, ids))
+		}
+	}
+}
+
+// tellConditions tells the conditions that have not been told, or not for long, and
+// forgets those that hold no more.
+func (p *planner) tellConditions() {
+	var told []gantry.Told
+	for _, c := range p.conditions {
+		at := p.now
+		if i := slices.IndexFunc(p.history.Told, func(t gantry.Told) bool { return t.Cause == c.Cause }); i >= 0 && p.since(p.history.Told[i].At) < p.set.TellAgain {
+			at = p.history.Told[i].At
+		} else {
+			p.plan.Events = append(p.plan.Events, c)
+		}
+		told = append(told, gantry.Told{Cause: c.Cause, At: at})
+		p.again(at.Add(p.set.TellAgain))
+	}
+	p.history.Told = told
+}
+
+// maxEvents is how many events a service keeps, as on AWS.
+const maxEvents = 100
+
+// Record puts events into a service's history, the newest first. NewID makes UUIDs.
+func Record(h *gantry.ServiceHistory, events []Event, now time.Time, newID func() string) {
+	if len(events) == 0 {
+		return
+	}
+	newest := make([]gantry.ServiceEvent, 0, len(events)+len(h.Events))
+	for _, e := range slices.Backward(events) {
+		newest = append(newest, gantry.ServiceEvent{ID: newID(), At: now, Message: "(service " + string(h.Service) + ") " + e.Message})
+	}
+	newest = append(newest, h.Events...)
+	h.Events = newest[:min(len(newest), maxEvents)]
+}
+
+func cloneHistory(h *gantry.ServiceHistory) *gantry.ServiceHistory {
+	next := *h
+	next.Told, next.Events = slices.Clone(h.Told), slices.Clone(h.Events)
+	if h.Unplaced != nil {
+		next.Unplaced = new(*h.Unplaced)
+	}
+	if h.Rebalance != nil {
+		next.Rebalance = new(*h.Rebalance)
+	}
+	return &next
+}
+
+func sameDeployment(a, b *gantry.Deployment) bool { return reflect.DeepEqual(a, b) }
+
+func sameHistory(a, b *gantry.ServiceHistory) bool {
+	return slices.Equal(a.Told, b.Told) && reflect.DeepEqual(a.Unplaced, b.Unplaced) && reflect.DeepEqual(a.Rebalance, b.Rebalance)
+}

@@ -1,0 +1,157 @@
+// Package service keeps the tasks of ECS services running: as many as desired, of the
+// newest revision, replaced when they end, rolled out and rolled back.
+//
+// A Look is what one look at a service sees. MakePlan, which is pure, decides what is
+// to be done about it: the whole of the scheduling. A Controller looks and carries
+// plans out, one after the other.
+//
+// Two bounds hold for whatever is decided. With floor = ⌈desired × minimumHealthyPercent⌉
+// and ceiling = ⌊desired × maximumPercent⌋, no plan starts a task that would make the
+// tasks that are not STOPPED more than the ceiling, and no plan stops a healthy task
+// that would leave fewer than the floor. Replacements are started first; healthy tasks
+// are stopped down to the floor only where the ceiling, or room, keeps replacements
+// from starting.
+//
+// Everything is decided by levels: what tasks there are, what the records say, what
+// time it is. A plan that was carried out in part, or twice, does no harm. Nothing
+// here talks to agents: a task that is to stop has its desired status changed.
+package service
+
+import (
+	"time"
+
+	"gantry"
+	"gantry/internal/placement"
+	"gantry/internal/wire/ecsapi"
+)
+
+// A Look is what one look at a service sees. Nothing in it is changed.
+type Look struct {
+	Service    *gantry.Service
+	Deployment *gantry.Deployment // the newest
+	History    *gantry.ServiceHistory
+	// Tasks are all of the service that the store knows, STOPPED ones too.
+	Tasks []*gantry.Task
+	// Checked has the essential containers with a health check, by revision.
+	Checked map[gantry.RevisionID][]string
+	// Draining are the container instances that are not ACTIVE.
+	Draining map[gantry.InstanceID]bool
+	// Zones are the availability zones with an ACTIVE container instance.
+	Zones []string
+	// Hosts is where a DAEMON service belongs; nil for a REPLICA service.
+	Hosts map[gantry.InstanceID]HostState
+	// Instances and Spread are what scale-in chooses by.
+	Instances *placement.Cluster
+	Spread    *placement.Request
+	// Alarm is the name of one of the deployment's alarms that is in ALARM; "" for none.
+	Alarm string
+}
+
+// A Plan is what one look at a service decided to do. It is complete: whoever carries
+// it out has nothing left to choose but the container instances.
+type Plan struct {
+	Stops  []Stop
+	Starts []Start // carried out after the rest
+	// Reckon are the tasks whose failure has been counted.
+	Reckon []gantry.TaskID
+	// Deployment is the deployment as it is from now on; nil where it stays as it is.
+	Deployment *gantry.Deployment
+	// History is what is to be remembered from now on, Events not yet in it; nil where
+	// nothing changes.
+	History *gantry.ServiceHistory
+	// Status is what the service becomes; "" where it stays as it is.
+	Status gantry.ServiceStatus
+	Events []Event
+	// Again is when to look again, unless something changes before; 0 for never.
+	Again time.Duration
+}
+
+// A Start is tasks to be started, all alike.
+type Start struct {
+	Revision gantry.RevisionID
+	Count    int
+	// Zone is the availability zone they have to be in; "" for any.
+	Zone string
+	// On names the container instances, one for each task: DAEMON only.
+	On []gantry.InstanceID
+}
+
+// A Stop is a task to be stopped.
+type Stop struct {
+	Task   gantry.TaskID
+	Code   gantry.StopCode
+	Reason string
+}
+
+// Empty reports whether there is nothing to be done now.
+func (p *Plan) Empty() bool {
+	return len(p.Stops)+len(p.Starts)+len(p.Reckon)+len(p.Events) == 0 && p.Deployment == nil && p.History == nil && p.Status == ""
+}
+
+// MakePlan decides what to do about a service.
+func MakePlan(now time.Time, look Look, set Settings) Plan {
+	if look.Service.Status == gantry.ServiceInactive {
+		return Plan{}
+	}
+	p := &planner{
+		now: now, look: look, set: set,
+		deployment: look.Deployment.Clone(), history: cloneHistory(look.History),
+	}
+	p.begin()
+	p.count()
+	p.reckon()
+	if p.steer() {
+		p.count() // another revision is wanted from now on
+	}
+	switch {
+	case look.Service.Status == gantry.ServiceDraining:
+		p.leave()
+	case p.deployment.Halted():
+		p.hold()
+	case look.Service.Scheduling == ecsapi.SchedulingStrategyDaemon:
+		p.occupy()
+	default:
+		p.roll()
+	}
+	p.finish()
+	p.announce()
+	return p.result()
+}
+
+// A planner is a plan being made.
+type planner struct {
+	now  time.Time
+	look Look
+	set  Settings
+
+	deployment *gantry.Deployment // a copy, changed as the plan goes on
+	history    *gantry.ServiceHistory
+	plan       Plan
+
+	census
+	// conditions hold now, and are told once and then again every six hours.
+	conditions []Event
+}
+
+// rollout is the one under way.
+func (p *planner) rollout() *gantry.Rollout { return p.deployment.Rollout() }
+
+// again asks for another look at a time to come.
+func (p *planner) again(at time.Time) {
+	if d := at.Sub(p.now); d > 0 && (p.plan.Again == 0 || d < p.plan.Again) {
+		p.plan.Again = d
+	}
+}
+
+// result is the finished plan: what did not change is left out.
+func (p *planner) result() Plan {
+	p.tellConditions()
+	if !sameDeployment(p.deployment, p.look.Deployment) {
+		p.deployment.UpdatedAt = p.now
+		p.plan.Deployment = p.deployment
+	}
+	if !sameHistory(p.history, p.look.History) {
+		p.plan.History = p.history
+	}
+	return p.plan
+}

@@ -1,0 +1,99 @@
+package service
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gantry"
+	"gantry/internal/wire/ecsapi"
+)
+
+// rebalance moves tasks to the availability zone with the fewest where the zones are
+// uneven by more than one: it starts tasks there, waits until they are healthy, and
+// then scale-in stops as many where the most are. Need is how many good tasks are
+// missing, less than 0 where there are too many.
+func (p *planner) rebalance(need int) {
+	move := p.history.Rebalance
+	if move != nil && (!p.mayMove() || move.Desired != p.bounds.Desired) {
+		move, p.history.Rebalance = nil, nil
+	}
+	switch {
+	case !p.mayMove() || p.moving() || need != 0 || p.stopping > 0:
+		return // not now
+	case move != nil && move.GivenUp:
+		if until := move.At.Add(p.set.RebalanceAgain); p.now.Before(until) {
+			p.again(until)
+			return
+		}
+	case move != nil && p.number((*member).good, in(healthy)) < p.bounds.Desired:
+		return
+	}
+	zones := p.zones()
+	least, most := extremes(zones)
+	if zones[most]-zones[least] < 2 {
+		if move != nil && !move.GivenUp {
+			p.event(RebalancingCompleted, "is AZ balanced with "+listed(zones)+".")
+		}
+		p.history.Rebalance = nil
+		return
+	}
+	n := min((zones[most]-zones[least])/2, p.bounds.Ceiling-p.living())
+	if n <= 0 || p.number((*member).good, in(healthy)) < p.bounds.Desired || p.alive != p.bounds.Desired {
+		return
+	}
+	if p.start(Start{Revision: p.rollout().Revision, Count: n, Zone: least}) {
+		p.history.Rebalance = &gantry.Rebalance{Zone: least, Desired: p.bounds.Desired, At: p.now}
+		p.event(RebalancingStarted, "is not AZ balanced with "+listed(zones)+". AZ Rebalancing in progress.")
+	}
+}
+
+// mayMove reports whether the service's tasks may be moved at all: not during a deployment.
+func (p *planner) mayMove() bool {
+	return p.look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled &&
+		p.deployment.Over() && !p.deployment.Halted()
+}
+
+// moving reports whether tasks that were started to rebalance are not healthy yet:
+// until then none is stopped for them.
+func (p *planner) moving() bool {
+	m := p.history.Rebalance
+	return m != nil && !m.GivenUp && m.Desired == p.bounds.Desired && p.mayMove() &&
+		p.number((*member).good, in(pending, warming)) > 0
+}
+
+// zones are the numbers of good tasks by availability zone, also of zones without any.
+func (p *planner) zones() map[string]int {
+	n := map[string]int{}
+	for _, z := range p.look.Zones {
+		n[z] = 0
+	}
+	for _, m := range p.where((*member).good) {
+		if m.Zone != "" {
+			n[m.Zone]++
+		}
+	}
+	return n
+}
+
+// extremes are the zones with the fewest and the most tasks, the first by name of equals.
+func extremes(zones map[string]int) (least, most string) {
+	for i, z := range slices.Sorted(maps.Keys(zones)) {
+		if i == 0 || zones[z] < zones[least] {
+			least = z
+		}
+		if i == 0 || zones[z] > zones[most] {
+			most = z
+		}
+	}
+	return least, most
+}
+
+func listed(zones map[string]int) string {
+	var parts []string
+	for _, z := range slices.Sorted(maps.Keys(zones)) {
+		parts = append(parts, fmt.Sprintf("%d tasks in %s", zones[z], z))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,151 @@
+package service
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"gantry"
+)
+
+// roll takes the next step of a REPLICA service: towards as many good tasks as desired,
+// and no others.
+func (p *planner) roll() {
+	p.stopUnstarted()
+	need := p.bounds.Desired - p.number((*member).good)
+	free := p.bounds.Ceiling - p.living()
+	if need > 0 && free > 0 {
+		p.start(Start{Revision: p.rollout().Revision, Count: min(need, free)})
+	}
+	if need <= 0 {
+		p.history.Unplaced = nil // nobody asks for a place any more
+	}
+	p.stopDoomed(need, free)
+	p.scaleIn(-need)
+	p.rebalance(need)
+}
+
+// leave stops everything: the service is being deleted.
+func (p *planner) leave() {
+	for _, m := range p.where() {
+		p.stop(m, scaling(p.rollout().Revision))
+	}
+	p.history.Unplaced, p.history.Rebalance = nil, nil
+	if p.living() == 0 {
+		p.plan.Status = gantry.ServiceInactive
+	}
+}
+
+// hold leaves what runs as it is, since the deployment has failed: nothing new is
+// started, and what was started and does not run yet is stopped. A lower desired count
+// is still obeyed: no revision keeps more tasks than it.
+func (p *planner) hold() {
+	p.history.Unplaced, p.history.Rebalance = nil, nil
+	for _, m := range p.where(in(pending)) {
+		p.stop(m, scaling(p.rollout().Revision))
+	}
+	kept := map[gantry.RevisionID]int{}
+	for _, m := range p.where() {
+		kept[m.Revision()]++
+	}
+	for _, revision := range slices.Sorted(maps.Keys(kept)) {
+		of := func(m *member) bool { return m.Revision() == revision }
+		p.choose(kept[revision]-p.bounds.Desired, p.number(in(healthy))-p.bounds.Floor, unprotected, of)
+	}
+}
+
+// stopUnstarted stops at once what has never run and is not wanted: tasks of earlier
+// revisions, and those whose container instance is DRAINING.
+func (p *planner) stopUnstarted() {
+	for _, m := range p.where(in(pending), (*member).doomed) {
+		p.stop(m, scaling(p.rollout().Revision))
+	}
+}
+
+// start plans new tasks, unless those before them failed too recently.
+func (p *planner) start(s Start) bool {
+	r := p.rollout()
+	for _, b := range []gantry.Backoff{r.Starts, r.Crashes} {
+		if p.now.Before(b.Until) {
+			p.again(b.Until)
+			return false
+		}
+	}
+	p.plan.Starts = append(p.plan.Starts, s)
+	if p.history.Unplaced != nil {
+		p.again(p.now.Add(p.set.PlaceAgain))
+	}
+	return true
+}
+
+// stopDoomed stops tasks of earlier revisions, unhealthy ones, and those on DRAINING
+// instances. Need is how many good tasks are missing, free how many the ceiling lets in.
+//
+// As long as replacements can start, one healthy task goes for each that is healthy
+// beyond the desired count. Where they can't, and none is on its way nor a task about
+// to make way, healthy tasks go down to the floor, and unhealthy ones one at a time.
+func (p *planner) stopDoomed(need, free int) {
+	coming := p.number((*member).good, in(pending, warming))
+	full := p.history.Unplaced != nil && p.history.Unplaced.Full && p.history.Unplaced.Revision == p.rollout().Revision
+	blocked := need > 0 && coming == 0 && p.stopping == 0 && (free <= 0 || full)
+	keep, most := max(p.bounds.Floor, p.bounds.Desired), p.alive
+	if blocked {
+		keep = p.bounds.Floor
+		if free > 0 {
+			most = need // room is short: no more than it takes
+		}
+	}
+	most -= p.stopUnhealthy(blocked)
+	if p.number(in(healthy)) >= keep {
+		for _, m := range p.where((*member).doomed, unprotected, in(warming)) {
+			if most <= 0 {
+				return
+			}
+			p.stop(m, scaling(p.rollout().Revision))
+			most--
+		}
+	}
+	p.choose(most, p.number(in(healthy))-keep, unprotected, (*member).doomed, in(healthy))
+	if blocked && free <= 0 && p.stopping == 0 && p.number((*member).doomed, unprotected) > 0 && p.number(in(warming)) == 0 {
+		p.conditions = append(p.conditions, p.stuck())
+	}
+}
+
+// stopUnhealthy stops unhealthy tasks that have been replaced, or one of them where
+// nothing else can make way; it says how many.
+func (p *planner) stopUnhealthy(blocked bool) int {
+	sick := p.where(in(unhealthy))
+	switch {
+	case p.number(in(healthy)) >= p.bounds.Desired:
+	case blocked && len(sick) > 0:
+		sick = sick[:1]
+	default:
+		return 0
+	}
+	for _, m := range sick {
+		p.stop(m, reasonUnhealthy)
+	}
+	return len(sick)
+}
+
+func unprotected(m *member) bool { return !m.protected }
+
+// stuck says that neither starting nor stopping is allowed.
+func (p *planner) stuck() Event {
+	if p.deployment.Over() {
+		return condition("", textStuckReplacing)
+	}
+	return condition("", textStuck)
+}
+
+// steadyFor is since when the tasks are as the deployment wants them, now included.
+func (p *planner) steadyFor(since *time.Time, steady bool) (time.Duration, bool) {
+	if !steady {
+		*since = time.Time{}
+		return 0, false
+	}
+	if since.IsZero() {
+		*since = p.now
+	}
+	return p.since(*since), true
+}
