@@ -11,8 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
-// TestRestoreLeavesWhatRuns: a task that the backup knows is taken up where it is,
-// and one that was started after the backup runs on, although nobody knows it.
+// TestRestoreLeavesWhatRuns: a task that the backup knows is taken up where it is, one
+// that was started after the backup runs on, although nobody knows it, and one that
+// has ended since is STOPPED again.
 func TestRestoreLeavesWhatRuns(t *testing.T) {
 	t.Parallel()
 	s := own(t)
@@ -33,11 +34,20 @@ func TestRestoreLeavesWhatRuns(t *testing.T) {
 	}
 	known, knownPort := run()
 	before := must(t, s.sdk().DescribeTasks, &ecs.DescribeTasksInput{Tasks: []string{known}}).Tasks[0]
+	over, _ := run() // ends after the backup was taken
 	backup := filepath.Join(t.TempDir(), "backup")
 	if out, err := s.gantry("backup", backup); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	later, laterPort := run()
+	stop := func(arn string) {
+		t.Helper()
+		must(t, s.sdk().StopTask, &ecs.StopTaskInput{Task: &arn})
+		if err := stoppedWaiter(s.sdk()).Wait(t.Context(), &ecs.DescribeTasksInput{Tasks: []string{arn}}, stateWithin); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(over)
 	at := func(port int32) string { return fetch(t, fmt.Sprintf("http://127.0.0.1:%d/healthz", port)) }
 
 	if err := s.terminate(); err != nil {
@@ -67,8 +77,12 @@ func TestRestoreLeavesWhatRuns(t *testing.T) {
 	if k, l := at(knownPort), at(laterPort); !strings.HasPrefix(k, "ok") || !strings.HasPrefix(l, "ok") {
 		t.Errorf("the containers answer %q and %q", k, l)
 	}
-	must(t, s.sdk().StopTask, &ecs.StopTaskInput{Task: &known})
-	if err := stoppedWaiter(s.sdk()).Wait(t.Context(), &ecs.DescribeTasksInput{Tasks: []string{known}}, stateWithin); err != nil {
+	stop(known)
+	// The agent tells again of the one that ended after the backup; its exit code is as it was.
+	if err := stoppedWaiter(s.sdk()).Wait(t.Context(), &ecs.DescribeTasksInput{Tasks: []string{over}}, stateWithin); err != nil {
 		t.Fatal(err)
+	}
+	if got := must(t, s.sdk().DescribeTasks, &ecs.DescribeTasksInput{Tasks: []string{over}}).Tasks[0]; got.Containers[0].ExitCode == nil || got.ExecutionStoppedAt == nil {
+		t.Errorf("the task that ended after the backup: %+v", got)
 	}
 }
