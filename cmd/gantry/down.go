@@ -101,16 +101,14 @@ func emptyInOrder(ctx context.Context, d dataDir, id *identity, log *slog.Logger
 		return 0, fmt.Errorf("nothing of gantry is left on this machine but %s; that its tasks have ended cannot be written down: %w", d.path, err)
 	}
 	defer c.close()
-	if ended, err = askToStop(ctx, c); err != nil {
-		return 0, err
-	}
+	ended, asked := askToStop(ctx, c)
 	if err := emptyMachine(ctx, d, id, c, ln, log); err != nil {
-		return 0, err
+		return 0, errors.Join(err, asked)
 	}
-	return ended, endTasks(ctx, c.store)
+	return ended, errors.Join(asked, endTasks(ctx, c.store))
 }
 
-// askToStop is StopTask for every task there is.
+// askToStop is StopTask for every task there is. A full disk may refuse it.
 func askToStop(ctx context.Context, c *control) (asked int, err error) {
 	stop := c.ecs.Operations().StopTask
 	for t := range store.Tasks.All(c.store.View(), "") {
