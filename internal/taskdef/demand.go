@@ -36,7 +36,7 @@ func DemandOf(def *ecsapi.TaskDefinition, over *ecsapi.TaskOverride) Demand {
 		c := &def.ContainerDefinitions[i]
 		o := Override(over, *c.Name)
 		d.CPU += int64(wire.Value(either(o.Cpu, c.Cpu)))
-		d.Memory += int64(wire.Value(either(either(o.MemoryReservation, o.Memory), either(c.MemoryReservation, c.Memory))))
+		d.Memory += int64(wire.Value(either(either(o.MemoryReservation, c.MemoryReservation), either(o.Memory, c.Memory))))
 		for _, p := range c.PortMappings {
 			if port := hostPort(def, p); port == 0 {
 				continue
