@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"gantry"
 	"gantry/internal/wire/acsapi"
 
 	"github.com/coder/websocket"
@@ -53,10 +54,32 @@ func (a *Agent) runACS(ctx context.Context) error {
 		pause := a.pauseAfter(err, time.Since(began), opened, &pauses)
 		var refused *refusal
 		a.inactive.Store(errors.As(err, &refused) && refused.Type == inactiveInstance)
+		if a.inactive.Load() {
+			a.stopUnwanted(ctx)
+		}
 		a.log.Info("the control connection ended", "reason", err, "again in", pause)
 		if sleep(ctx, pause) != nil {
 			return nil
 		}
+	}
+}
+
+// stopUnwanted stops every task, since the instance was deregistered: the control plane shows its tasks as STOPPED and has
+// given their room away. No manifest will say so, as there is no more connection to send one on. The genuine agent lets
+// such tasks run on, which nobody then knows of.
+func (a *Agent) stopUnwanted(ctx context.Context) {
+	var arns []string
+	for _, v := range a.engine.Tasks() {
+		if v.Task.Desired != gantry.Stopped {
+			arns = append(arns, v.Def.ARN)
+		}
+	}
+	if len(arns) == 0 {
+		return
+	}
+	a.log.Warn("this container instance was deregistered: its tasks are stopped", "tasks", len(arns))
+	if err := a.engine.Stop(ctx, arns); err != nil && ctx.Err() == nil {
+		a.log.Error("stop the tasks of a deregistered container instance", "err", err)
 	}
 }
 

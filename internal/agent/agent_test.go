@@ -463,6 +463,28 @@ func TestARefusedHandshake(t *testing.T) {
 	}
 }
 
+// Who was deregistered is told so when it connects; its tasks, which the control plane shows as STOPPED by then, end.
+func TestADeregisteredInstanceStopsItsTasks(t *testing.T) {
+	h := newHost(t)
+	var deregistered atomic.Bool
+	h.plane.RefuseControl = func() (int, string) {
+		if deregistered.Load() {
+			return 400, `{"InactiveInstanceException":"it was deregistered"}`
+		}
+		return 0, ""
+	}
+	h.start()
+	h.plane.Connected(1)
+	h.plane.Payload("p1", 1, run(taskA, "web"))
+	h.plane.Change(taskA, "RUNNING")
+	deregistered.Store(true)
+	h.plane.Close(websocket.StatusNormalClosure)
+	stopped := h.plane.Change(taskA, "STOPPED")
+	if code := stopped.Containers[0].ExitCode; code == nil || *code != 143 {
+		t.Errorf("stopped with %+v", stopped)
+	}
+}
+
 func TestReportsWaitForTheControlPlane(t *testing.T) {
 	h := newHost(t)
 	var away atomic.Int32
