@@ -34,6 +34,16 @@ func (p *pump) review(ctx context.Context) error {
 // deliver delivers one batch and records it.
 func (p *pump) deliver(ctx context.Context) error {
 	batch := p.queue[:cutBatch(p.queue)]
+	if sink, ok := p.sink.(divider); ok {
+		n, err := sink.fit(batch)
+		if err != nil {
+			return err
+		}
+		batch = batch[:n]
+		if err := p.note(); err != nil {
+			return err
+		}
+	}
 	if err := p.announce(ctx, batch); err != nil {
 		return err
 	}

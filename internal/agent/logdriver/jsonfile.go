@@ -32,6 +32,7 @@ type jsonFile struct {
 
 	file    *os.File
 	written int64
+	text    []byte // what is put next
 }
 
 // jsonFileEntry is a line of the file.
@@ -91,29 +92,43 @@ func (j *jsonFile) open(recorded int64) error {
 	return f.Truncate(j.written)
 }
 
-func (j *jsonFile) put(_ context.Context, events []event) error {
-	var text []byte
+// fit encodes as many events as the file has room for. Where it has none it begins a new one, whose size has to be
+// recorded before anything is written to it: by that a kill between the two is seen.
+func (j *jsonFile) fit(events []event) (int, error) {
+	j.text = j.text[:0]
 	for i := range events {
-		e := &events[i]
-		log := string(e.text)
-		if e.whole {
-			log += "\n"
-		}
-		line, err := json.Marshal(jsonFileEntry{log, e.source.String(), e.time.UTC()})
+		line, err := encodeEntry(&events[i])
 		if err != nil {
-			return &refusal{err}
+			return 0, err
 		}
-		text = append(append(text, line...), '\n')
-	}
-	if j.written > 0 && j.written+int64(len(text)) > j.most {
-		if err := j.rotate(); err != nil {
-			return fmt.Errorf("rotate %s: %w", j.path, err)
+		if used := j.written + int64(len(j.text)); used > 0 && used+int64(len(line)) > j.most {
+			if i > 0 {
+				return i, nil
+			}
+			if err := j.rotate(); err != nil {
+				return 0, fmt.Errorf("rotate %s: %w", j.path, err)
+			}
 		}
+		j.text = append(j.text, line...)
 	}
-	if _, err := j.file.WriteAt(text, j.written); err != nil {
+	return len(events), nil
+}
+
+func encodeEntry(e *event) ([]byte, error) {
+	log := string(e.text)
+	if e.whole {
+		log += "\n"
+	}
+	line, err := json.Marshal(jsonFileEntry{log, e.source.String(), e.time.UTC()})
+	return append(line, '\n'), err
+}
+
+// put writes the events that fit was asked about.
+func (j *jsonFile) put(context.Context, []event) error {
+	if _, err := j.file.WriteAt(j.text, j.written); err != nil {
 		return errors.Join(err, j.file.Truncate(j.written))
 	}
-	j.written += int64(len(text))
+	j.written += int64(len(j.text))
 	return nil
 }
 

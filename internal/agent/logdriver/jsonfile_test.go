@@ -93,6 +93,32 @@ func TestJSONFileRotates(t *testing.T) {
 	}
 }
 
+// A burst that is one batch is spread over as many files as its size asks for.
+func TestJSONFileOfABurst(t *testing.T) {
+	dir := t.TempDir()
+	d, _ := start(t, dir, "http://127.0.0.1:1")
+	c := launch(t, dir, "c1")
+	if err := d.Attach(t.Context(), jsonFileOutput("c1", map[string]string{"max-size": "50k", "max-file": "3"})); err != nil {
+		t.Fatal(err)
+	}
+	all := numbered("burst", 20_000)
+	c.print(all)
+	c.exit()
+	drain(t, d, "c1")
+	files, err := filepath.Glob(filepath.Join(dir, "c1", "c1-json.log*"))
+	if err != nil || len(files) != 3 {
+		t.Errorf("files %v, %v", files, err)
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.Size() > 50<<10 {
+			t.Errorf("%s has %d bytes, %v", file, info.Size(), err)
+		}
+	}
+	if got := printed(t, d, "c1"); !strings.HasSuffix(all, got) || len(got) < 10_000 {
+		t.Errorf("printed %d bytes, which are no end of the output", len(got))
+	}
+}
+
 // A json-file log holds each line once, also when gantry was killed between writing
 // it and recording that.
 func TestJSONFileOnceAfterKill(t *testing.T) {

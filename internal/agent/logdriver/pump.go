@@ -21,6 +21,13 @@ type sink interface {
 	close() error
 }
 
+// A divider is a sink with files of its own that may only grow so large.
+type divider interface {
+	// fit is how many of the events are put next, at least one. It may begin a new file, and
+	// progress has to be recorded before put.
+	fit(events []event) (int, error)
+}
+
 // A counter is a sink whose destination counts its events, so that it can tell
 // whether a batch was accepted whose answer nobody heard.
 type counter interface {
