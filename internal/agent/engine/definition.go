@@ -155,7 +155,7 @@ func (d *Definition) readContainer(c *acsapi.Container, defaultStopTimeout time.
 	if c.HealthCheckType != "" && c.HealthCheckType != "docker" {
 		return def, fmt.Errorf("container %s: health check type %q is not known", c.Name, c.HealthCheckType)
 	}
-	if c.HealthCheckType == "docker" && def.HealthCheck == nil {
+	if h := def.Config.Healthcheck; c.HealthCheckType == "docker" && (h == nil || len(h.Test) == 0) {
 		d.refuse(c.Name, errDockerClientConfig, "the payload announces a health check and its docker config has none")
 	}
 

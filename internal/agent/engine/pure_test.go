@@ -52,6 +52,16 @@ func TestDockerStringsAreDecodedOverThePayload(t *testing.T) {
 	}
 }
 
+// A health check of NONE, which turns off that of an image, is announced as any other.
+func TestHealthCheckOfNone(t *testing.T) {
+	def, err := ReadDefinition(&acsapi.Task{Arn: "arn:aws:ecs:us-east-1:123456789012:task/default/0123", DesiredStatus: "RUNNING",
+		Containers: []acsapi.Container{{Name: "web", Image: "web", HealthCheckType: "docker",
+			DockerConfig: acsapi.DockerConfig{Config: `{"Healthcheck":{"Test":["NONE"],"Interval":30000000000}}`}}}}, time.Second)
+	if err != nil || def.Refusal != nil || def.Containers[0].HealthCheck != nil {
+		t.Errorf("%v, %+v", err, def)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		want string
