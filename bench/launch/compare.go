@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -40,7 +41,7 @@ type score struct {
 }
 
 // compare lets the peers take turns until the budget is used up.
-func compare(o options, s *signals, peers []peer) error {
+func compare(ctx context.Context, o options, s *signals, peers []peer) error {
 	scores := make([]score, len(peers))
 	for _, p := range peers { // what is slow once
 		if _, err := turn(s, p, 1); err != nil {
@@ -51,7 +52,7 @@ func compare(o options, s *signals, peers []peer) error {
 	for rounds < o.most && (rounds < 3 || time.Since(began) < o.budget/2) {
 		for i, p := range peers {
 			t, err := turn(s, p, 1)
-			if err != nil {
+			if err = errors.Join(err, ctx.Err()); err != nil {
 				return fmt.Errorf("%s: %w", p.name(), err)
 			}
 			scores[i].one = append(scores[i].one, t.took.Median())
@@ -62,7 +63,7 @@ func compare(o options, s *signals, peers []peer) error {
 	for crowds < max(1, o.most/3) && (crowds < 1 || time.Since(began) < o.budget) {
 		for i, p := range peers {
 			t, err := turn(s, p, crowd)
-			if err != nil {
+			if err = errors.Join(err, ctx.Err()); err != nil {
 				return fmt.Errorf("%s, %d at once: %w", p.name(), crowd, err)
 			}
 			scores[i].median = append(scores[i].median, t.took.Median())

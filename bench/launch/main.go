@@ -20,7 +20,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"gantry/bench/alone"
@@ -66,7 +68,8 @@ func run(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	ctx, stop := context.WithCancel(context.Background())
+	// Told to end, it takes everything down that it has started.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	image, err := packImage(dir)
 	if err != nil {
@@ -89,7 +92,7 @@ func run(o options) (err error) {
 		return err
 	}
 	peers = append(peers, g)
-	b, err := openBare(ctx, filepath.Join(dir, "b"), image, signals.dir)
+	b, err := openBare(context.WithoutCancel(ctx), filepath.Join(dir, "b"), image, signals.dir)
 	if err != nil {
 		return err
 	}
@@ -99,7 +102,7 @@ func run(o options) (err error) {
 	} else {
 		fmt.Printf("Docker Engine: left out: %v\n", why)
 	}
-	return compare(o, signals, peers)
+	return compare(ctx, o, signals, peers)
 }
 
 // dockerFolder is in the user's cache.

@@ -12,10 +12,10 @@ import (
 type signals struct {
 	dir      string // what containers see as /bench
 	listener net.Listener
-	arrived  chan signal
+	arrived  chan arrival
 }
 
-type signal struct {
+type arrival struct {
 	at   time.Time
 	conn net.Conn // the container runs until it is closed
 }
@@ -31,14 +31,14 @@ func listen(dir string) (*signals, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signals{dir: dir, listener: ln, arrived: make(chan signal, manyAtOnce)}
+	s := &signals{dir: dir, listener: ln, arrived: make(chan arrival, manyAtOnce)}
 	go func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			s.arrived <- signal{time.Now(), c}
+			s.arrived <- arrival{time.Now(), c}
 		}
 	}()
 	return s, nil
