@@ -2,7 +2,16 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
 // metadata is an answer of the task metadata endpoint that a probe got.
@@ -14,4 +23,167 @@ func metadata[T any](t *testing.T, got steps, what string) T {
 		t.Fatalf("%s: %v in %s", what, err, text)
 	}
 	return v
+}
+
+// A stat is a container's statistics, in the shape of Docker's.
+type stat struct {
+	Read time.Time `json:"read"`
+	Name string    `json:"name"`
+	ID   string    `json:"id"`
+	CPU  struct {
+		Usage struct {
+			Total uint64 `json:"total_usage"`
+		} `json:"cpu_usage"`
+		System uint64 `json:"system_cpu_usage"`
+		Online int    `json:"online_cpus"`
+	} `json:"cpu_stats"`
+	Memory struct {
+		Usage uint64 `json:"usage"`
+		Limit uint64 `json:"limit"`
+	} `json:"memory_stats"`
+	Networks map[string]struct {
+		Received uint64 `json:"rx_bytes"`
+		Sent     uint64 `json:"tx_bytes"`
+	} `json:"networks"`
+}
+
+// TestTaskMetadata: versions 4 and 3 of the endpoint, as container and as task, with statistics.
+func TestTaskMetadata(t *testing.T) {
+	t.Parallel()
+	s := gantry(t)
+	const v4, v3 = "get=$ECS_CONTAINER_METADATA_URI_V4", "get=$ECS_CONTAINER_METADATA_URI"
+	asked := []string{v4, v4 + "/task", v4 + "/stats", v4 + "/task/stats", v4 + "/taskWithTags", v3, v3 + "/task", v3 + "/stats", v3 + "/task/stats", v4 + "/nothing"}
+	c := s.probe("probe", append([]string{"sleep=2s"}, append(asked, "list=/tmp", "wait")...)...)
+	c.PortMappings = []types.PortMapping{{ContainerPort: aws.Int32(8080), HostPort: aws.Int32(18180)}}
+	j := s.job(t, c)
+	j.in.Cpu, j.in.Memory = aws.String("512"), aws.String("256")
+	j.run.Tags = []types.Tag{tag("team", "blue")}
+	j.start()
+	got := j.saying("probe", "list=/tmp")
+	task := j.look()
+	probe := part(t, task, "probe")
+
+	type container struct {
+		DockerId, Name, DockerName, Image, ImageID, DesiredStatus, KnownStatus, Type, ContainerARN, LogDriver string
+		LogOptions                                                                                            map[string]string
+		CreatedAt, StartedAt                                                                                  time.Time
+		Limits                                                                                                struct{ CPU, Memory float64 }
+		Ports                                                                                                 []struct {
+			ContainerPort, HostPort int32
+			Protocol, HostIp        string
+		}
+		Networks []struct {
+			NetworkMode   string
+			IPv4Addresses []string
+		}
+	}
+	type told struct {
+		Cluster, TaskARN, Family, Revision, DesiredStatus, KnownStatus, LaunchType, AvailabilityZone string
+		Limits                                                                                       struct{ CPU, Memory float64 }
+		PullStartedAt, PullStoppedAt                                                                 time.Time
+		TaskTags                                                                                     map[string]string
+		Containers                                                                                   []container
+	}
+	for _, one := range []container{metadata[container](t, got, v4), metadata[told](t, got, v4+"/task").Containers[0], metadata[container](t, got, v3)} {
+		if one.DockerId != *probe.RuntimeId || one.Name != "probe" || one.Image != probeImage || !strings.HasPrefix(one.ImageID, "sha256:") ||
+			one.KnownStatus != "RUNNING" || one.DesiredStatus != "RUNNING" || one.Type != "NORMAL" || !strings.HasPrefix(one.DockerName, "ecs-"+family(t)+"-1-probe-") {
+			t.Errorf("container: %+v", one)
+		}
+		if one.CreatedAt.IsZero() || one.StartedAt.Before(one.CreatedAt) {
+			t.Errorf("created %s, started %s", one.CreatedAt, one.StartedAt)
+		}
+		if one.Limits.CPU != 10 || one.Limits.Memory != 64 {
+			t.Errorf("limits: %+v", one.Limits)
+		}
+		if len(one.Ports) != 1 || one.Ports[0].ContainerPort != 8080 || one.Ports[0].HostPort != 18180 || one.Ports[0].Protocol != "tcp" {
+			t.Errorf("ports: %+v", one.Ports)
+		}
+		if len(one.Networks) != 1 || one.Networks[0].NetworkMode != "bridge" || len(one.Networks[0].IPv4Addresses) != 1 {
+			t.Errorf("networks: %+v", one.Networks)
+		}
+	}
+	if one := metadata[container](t, got, v4); one.ContainerARN != *probe.ContainerArn || one.LogDriver != "awslogs" || one.LogOptions["awslogs-group"] != probeGroup {
+		t.Errorf("what version 4 tells more: %+v", one)
+	}
+	for _, what := range []string{v4 + "/task", v4 + "/taskWithTags", v3 + "/task"} {
+		one := metadata[told](t, got, what)
+		if one.Cluster != "default" && one.Cluster != *task.ClusterArn || one.TaskARN != j.arn || one.Family != family(t) || one.Revision != "1" ||
+			one.DesiredStatus != "RUNNING" || one.KnownStatus != "RUNNING" || len(one.Containers) != 1 {
+			t.Errorf("%s: %+v", what, one)
+		}
+		if one.Limits.CPU != 0.5 || one.Limits.Memory != 256 || one.PullStoppedAt.Before(one.PullStartedAt) || one.PullStartedAt.IsZero() {
+			t.Errorf("%s: limits %+v, pulled from %s to %s", what, one.Limits, one.PullStartedAt, one.PullStoppedAt)
+		}
+	}
+	if one := metadata[told](t, got, v4+"/taskWithTags"); one.TaskTags["team"] != "blue" || one.LaunchType != "EC2" {
+		t.Errorf("with tags: %+v", one)
+	}
+	all := []stat{metadata[stat](t, got, v4+"/stats"), metadata[stat](t, got, v3+"/stats"),
+		metadata[map[string]stat](t, got, v4+"/task/stats")[*probe.RuntimeId], metadata[map[string]stat](t, got, v3+"/task/stats")[*probe.RuntimeId]}
+	for i, one := range all {
+		if one.ID != *probe.RuntimeId || one.CPU.Usage.Total == 0 || one.CPU.System <= one.CPU.Usage.Total || one.CPU.Online == 0 ||
+			one.Memory.Usage == 0 || one.Memory.Limit != 64<<20 || one.Networks["eth0"].Received == 0 {
+			t.Errorf("statistics %d: %+v", i, one)
+		}
+	}
+	if one := got.of(t, v4+"/nothing"); !strings.Contains(one.Error, "404") {
+		t.Errorf("a path that is not there: %+v", one)
+	}
+}
+
+// TestMetadataOfOthers: no container can ask with an id that is not known, and the machine's own
+// network does not answer as the endpoint.
+func TestMetadataOfOthers(t *testing.T) {
+	t.Parallel()
+	got := gantry(t).alone(t, nil, "get=http://169.254.170.2/v4/00000000-0000-0000-0000-000000000000", "get=http://169.254.170.2/v2/credentials/x")
+	for _, one := range got {
+		if one.Error == "" {
+			t.Errorf("%s: %s", one.Step, one.Text)
+		}
+	}
+}
+
+// TestIntrospection: what the agent tells on its instance, at the port of the genuine one.
+func TestIntrospection(t *testing.T) {
+	t.Parallel()
+	s := gantry(t)
+	j := s.job(t, s.probe("probe", "wait")).start()
+	task := j.running()
+	ask := func(path string, into any) {
+		t.Helper()
+		client := http.Client{Timeout: answerWithin}
+		res, err := client.Get("http://127.0.0.1:51678" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || json.Unmarshal(body, into) != nil {
+			t.Fatalf("%s: %v in %s", path, err, body)
+		}
+	}
+	var instance struct{ Cluster, ContainerInstanceArn, Version string }
+	ask("/v1/metadata", &instance)
+	instances := must(t, s.sdk().ListContainerInstances, &ecs.ListContainerInstancesInput{}).ContainerInstanceArns
+	if instance.Cluster != "default" || !slices.Contains(instances, instance.ContainerInstanceArn) || !strings.HasPrefix(instance.Version, "Amazon ECS Agent - v") {
+		t.Errorf("metadata: %+v; instances %q", instance, instances)
+	}
+	type told struct {
+		Arn, DesiredStatus, KnownStatus, Family, Version string
+		Containers                                       []struct{ DockerId, DockerName, Name string }
+	}
+	probe := part(t, task, "probe")
+	var all struct{ Tasks []told }
+	var byTask, byContainer told
+	ask("/v1/tasks", &all)
+	ask("/v1/tasks?taskarn="+j.arn, &byTask)
+	ask("/v1/tasks?dockerid="+*probe.RuntimeId, &byContainer)
+	if !slices.ContainsFunc(all.Tasks, func(one told) bool { return one.Arn == j.arn }) {
+		t.Errorf("tasks: %+v", all)
+	}
+	for _, one := range []told{byTask, byContainer} {
+		if one.Arn != j.arn || one.KnownStatus != "RUNNING" || one.Family != family(t) || len(one.Containers) != 1 || one.Containers[0].DockerId != *probe.RuntimeId {
+			t.Errorf("the task: %+v", one)
+		}
+	}
 }

@@ -129,10 +129,10 @@ func (j *job) start() *job {
 		j.t.Fatalf("run %s: %+v", *d.TaskDefinitionArn, out.Failures)
 	}
 	j.arn = *out.Tasks[0].TaskArn
-	j.t.Cleanup(func() {
+	j.t.Cleanup(func() { // by a client of its own: gantry may have been started again at another port
 		ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 		defer cancel()
-		if _, err := c.StopTask(ctx, &ecs.StopTaskInput{Cluster: &j.cluster, Task: &j.arn}); err != nil {
+		if _, err := j.s.sdk().StopTask(ctx, &ecs.StopTaskInput{Cluster: &j.cluster, Task: &j.arn}); err != nil {
 			j.t.Errorf("stop %s: %v", j.arn, err)
 		}
 	})
@@ -286,8 +286,8 @@ func (j *job) saying(container, what string) steps {
 	return out
 }
 
-// alone runs one probe to its end, and is what it told.
-func (s *server) alone(t *testing.T, change func(*job, *types.ContainerDefinition), do ...string) steps {
+// finish runs one probe to its end, which has to be a good one.
+func (s *server) finish(t *testing.T, change func(*job, *types.ContainerDefinition), do ...string) *job {
 	t.Helper()
 	j := s.job(t, s.probe("probe", do...))
 	if change != nil {
@@ -295,7 +295,13 @@ func (s *server) alone(t *testing.T, change func(*job, *types.ContainerDefinitio
 	}
 	task := j.start().stopped()
 	exited(t, task, "probe", 0)
-	return j.said("probe")
+	return j
+}
+
+// alone is finish, and what the probe told.
+func (s *server) alone(t *testing.T, change func(*job, *types.ContainerDefinition), do ...string) steps {
+	t.Helper()
+	return s.finish(t, change, do...).said("probe")
 }
 
 func pairs(list ...string) []types.KeyValuePair {

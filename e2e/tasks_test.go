@@ -82,7 +82,7 @@ func (s *server) register(t *testing.T, definition map[string]any) string {
 
 // family is a name that no other test uses.
 func family(t *testing.T) string {
-	return strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
+	return strings.NewReplacer("/", "-", "#", "-", ".", "-", ",", "").Replace(t.Name())
 }
 
 // sample is a container of one of the sample images.

@@ -14,6 +14,8 @@
 //	serve=tcp/N-M     answer on these ports from now on; udp too
 //	call=NAME         try what needs a right: mount, chroot, mknod, keyctl, ping, settime
 //	out=TEXT err=TEXT print a line to an output, as it is
+//	raw=TEXT          the same, without an end of the line
+//	clock=N           print N lines, one a second, with the time at which they are printed
 //	lines=N           print N numbered lines of 100 bytes each
 //	long=N            print one line of N bytes
 //	need=PATH         exit 1 unless the file is there: a health check
@@ -72,6 +74,13 @@ func main() {
 			fmt.Println(argument)
 		case "err":
 			fmt.Fprintln(os.Stderr, argument)
+		case "raw":
+			fmt.Print(argument)
+		case "clock":
+			for range number(s, argument) {
+				fmt.Println("clock", time.Now().Format(time.RFC3339Nano))
+				time.Sleep(time.Second)
+			}
 		case "lines":
 			lines(number(s, argument))
 		case "long":

@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// TestHealth: UNKNOWN, HEALTHY and UNHEALTHY, of a container and of its task.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	s := gantry(t)
+	check := func(c types.ContainerDefinition, command ...string) types.ContainerDefinition {
+		c.HealthCheck = &types.HealthCheck{Command: command, Interval: aws.Int32(5), Timeout: aws.Int32(2), Retries: aws.Int32(1)}
+		return c
+	}
+	is := func(container string, want types.HealthStatus) func(types.Task) bool {
+		return func(task types.Task) bool { return part(t, task, container).HealthStatus == want }
+	}
+	t.Run("healthy, then not", func(t *testing.T) {
+		t.Parallel()
+		web := types.ContainerDefinition{Name: aws.String("web"), Image: aws.String("gantry/sample-web:latest"), Memory: aws.Int32(64),
+			Environment: pairs("FAIL_HEALTH_AFTER=8s")}
+		j := s.job(t, check(web, "CMD", "/web", "check"), s.probe("unchecked", "wait"))
+		if task := j.start().running(); task.HealthStatus != types.HealthStatusUnknown {
+			t.Errorf("before its first check: %s", tell(task))
+		}
+		if task := j.until("to be HEALTHY", is("web", types.HealthStatusHealthy)); task.HealthStatus != types.HealthStatusHealthy ||
+			part(t, task, "unchecked").HealthStatus != types.HealthStatusUnknown {
+			t.Error(tell(task))
+		}
+		task := j.until("to be UNHEALTHY", is("web", types.HealthStatusUnhealthy))
+		if task.HealthStatus != types.HealthStatusUnhealthy || *task.DesiredStatus != "RUNNING" {
+			t.Errorf("a task that no service cares for goes on: %s", tell(task))
+		}
+	})
+	t.Run("a check that cannot run", func(t *testing.T) {
+		t.Parallel()
+		j := s.job(t, check(s.probe("probe", "wait"), "CMD-SHELL", "exit 0")) // the image has no shell
+		j.start().until("to be UNHEALTHY", is("probe", types.HealthStatusUnhealthy))
+	})
+	t.Run("a check that hangs", func(t *testing.T) {
+		t.Parallel()
+		j := s.job(t, check(s.probe("probe", "wait", "report"), "CMD", "/probe", "sleep=1h"))
+		j.start().until("to be UNHEALTHY", is("probe", types.HealthStatusUnhealthy))
+		j.stop()
+		for _, process := range j.said("probe").report(t).Processes {
+			if process != "1 /probe wait report" {
+				t.Errorf("the check was left behind: %q", process)
+			}
+		}
+	})
+	t.Run("startPeriod", func(t *testing.T) {
+		t.Parallel()
+		c := check(s.probe("probe", "sleep=12s", "write=/tmp/ok:", "wait"), "CMD", "/probe", "need=/tmp/ok")
+		c.HealthCheck.StartPeriod = aws.Int32(60)
+		seen := map[types.HealthStatus]bool{}
+		s.job(t, c).start().until("to be HEALTHY", func(task types.Task) bool {
+			seen[part(t, task, "probe").HealthStatus] = true
+			return seen[types.HealthStatusHealthy]
+		})
+		if seen[types.HealthStatusUnhealthy] {
+			t.Error("failures within the start period counted")
+		}
+	})
+	t.Run("NONE", func(t *testing.T) {
+		t.Parallel()
+		c := s.probe("probe", "wait")
+		c.HealthCheck = &types.HealthCheck{Command: []string{"NONE"}}
+		if task := s.job(t, c).start().running(); task.HealthStatus != types.HealthStatusUnknown {
+			t.Error(tell(task))
+		}
+	})
+}
