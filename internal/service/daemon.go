@@ -56,8 +56,11 @@ func (p *planner) occupy() {
 	}
 	if s.Count > 0 {
 		p.start(s)
-	} else {
-		p.history.Unplaced = nil
+		return
+	}
+	p.history.Unplaced = nil
+	if p.stopping == 0 && p.number(in(pending, warming)) == 0 && p.number((*member).doomed, p.replaceable) > 0 {
+		p.conditions = append(p.conditions, p.stuck())
 	}
 }
 
@@ -72,7 +75,7 @@ func (p *planner) replaceDaemons() {
 		}
 		on[m.Instance] = true
 	}
-	for _, m := range p.where((*member).doomed, func(m *member) bool { return !m.draining && !m.protected }) {
+	for _, m := range p.where((*member).doomed, p.replaceable) {
 		switch {
 		case m.standing == unhealthy:
 			p.stop(m, reasonUnhealthy)
@@ -81,3 +84,6 @@ func (p *planner) replaceDaemons() {
 		}
 	}
 }
+
+// replaceable reports whether a task may go for one of the wanted revision.
+func (p *planner) replaceable(m *member) bool { return !m.draining && !m.protected }

@@ -1,0 +1,370 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"gantry"
+	"gantry/internal/wire/ecsapi"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// TestPromises lets anything happen to a service, in any order, with looks in between,
+// and wants of every plan:
+//
+//   - it starts nothing beyond the ceiling: running + pending + stopping;
+//   - it takes the healthy tasks not below the floor, and does not lower them where they
+//     are below it already;
+//   - it keeps no more good tasks on their way than desired, but for rebalancing;
+//   - it stops no protected task that is healthy;
+//   - a failed deployment starts nothing, and one that succeeds has what it wanted;
+//   - nothing that it looked at has been changed.
+//
+// In the end the world goes quiet: what starts runs, what runs is healthy, what is to
+// stop stops. Then the plans come to an end, the deployment is over, and, where it did
+// not fail, all tasks are of its revision, as many as desired.
+func TestPromises(t *testing.T) {
+	for range promised {
+		rapid.Check(t, keepsPromises)
+	}
+}
+
+// promised is how many hundreds of histories are drawn: they take some seconds.
+const promised = 20
+
+func keepsPromises(t *rapid.T) {
+	w := drawWorld(t)
+	h := &history{world: w}
+	t.Repeat(map[string]func(*rapid.T){
+		"look":    h.lookOnce,
+		"look 2":  h.lookOnce,
+		"look 3":  h.lookOnce,
+		"look 4":  h.lookOnce,
+		"run":     h.some("run", func(t *gantry.Task) bool { return wanted(t) && t.LastStatus == gantry.Pending }, w.run),
+		"run 2":   h.some("run", func(t *gantry.Task) bool { return wanted(t) && t.LastStatus == gantry.Pending }, w.run),
+		"pass":    h.some("pass", running, func(id gantry.TaskID) { w.health(id, ecsapi.HealthStatusHealthy) }),
+		"sicken":  h.some("sicken", running, func(id gantry.TaskID) { w.health(id, ecsapi.HealthStatusUnhealthy) }),
+		"end":     h.some("end", wanted, w.end),
+		"stop":    h.some("stop", func(t *gantry.Task) bool { return t.DesiredStatus == gantry.Stopped }, w.end),
+		"lose":    h.some("lose", func(*gantry.Task) bool { return true }, w.lose),
+		"protect": h.some("protect", running, func(id gantry.TaskID) { h.protect(id) }),
+		"thrive":  h.thrive,
+		"wait":    h.wait,
+		"scale":   h.scale,
+		"bounds":  h.bounds,
+		"deploy":  h.begin,
+		"request": h.request,
+		"drain":   h.drain,
+		"room":    h.room,
+		"delete":  h.leave,
+	})
+	h.quiet(t)
+}
+
+// history is what happens to a world.
+type history struct{ *world }
+
+func drawWorld(t *rapid.T) *world {
+	w := newWorld()
+	w.set.Warmup = rapid.SampledFrom([]time.Duration{0, 40 * time.Second}).Draw(t, "warm-up")
+	w.checked = rapid.Bool().Draw(t, "checked")
+	for i := range rapid.IntRange(1, 4).Draw(t, "instances") {
+		w.hosts[gantry.InstanceID(fmt.Sprint("i", i))] = &host{
+			zone: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "zone"),
+			room: rapid.SampledFrom([]int{2, 5, 100}).Draw(t, "room"),
+		}
+	}
+	c := &ecsapi.DeploymentConfiguration{}
+	w.service = &gantry.Service{
+		Name: "web", Cluster: "prod", Status: gantry.ServiceActive, Scheduling: ecsapi.SchedulingStrategyReplica,
+		DesiredCount: rapid.IntRange(0, 10).Draw(t, "desired"), Configuration: c, CreatedAt: w.now,
+	}
+	if rapid.IntRange(0, 4).Draw(t, "daemon") == 0 {
+		w.service.Scheduling = ecsapi.SchedulingStrategyDaemon
+	}
+	if rapid.Bool().Draw(t, "rebalancing") {
+		w.service.Rebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
+	}
+	if rapid.Bool().Draw(t, "breaker") {
+		c.DeploymentCircuitBreaker = &ecsapi.DeploymentCircuitBreaker{Enable: new(true), Rollback: new(rapid.Bool().Draw(t, "rollback"))}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "early") == 0 {
+		c.EarlySuccessCriteria = &ecsapi.DeploymentEarlySuccessCriteria{Enable: new(true), HealthyPercent: new(int32(50))}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "bake") == 0 {
+		c.BakeTimeInMinutes = new(int32(3))
+	}
+	w.history = &gantry.ServiceHistory{Cluster: "prod", Service: "web"}
+	w.deploy()
+	return w
+}
+
+func wanted(t *gantry.Task) bool  { return t.DesiredStatus == gantry.Running }
+func running(t *gantry.Task) bool { return wanted(t) && t.LastStatus == gantry.Running }
+
+// some lets something happen to one to all of the tasks to which it may.
+func (h *history) some(what string, may func(*gantry.Task) bool, do func(gantry.TaskID)) func(*rapid.T) {
+	return func(t *rapid.T) {
+		var ids []gantry.TaskID
+		for _, task := range h.tasks {
+			if task.LastStatus != gantry.Stopped && may(task) {
+				ids = append(ids, task.ID)
+			}
+		}
+		if len(ids) == 0 {
+			t.Skip("none may")
+		}
+		first := rapid.IntRange(0, len(ids)-1).Draw(t, what)
+		n := rapid.SampledFrom([]int{1, 2, 100}).Draw(t, "how many")
+		for _, id := range ids[first:min(first+n, len(ids))] {
+			do(id)
+		}
+	}
+}
+
+func (h *history) protect(id gantry.TaskID) {
+	h.change(id, func(t *gantry.Task) { t.ProtectedUntil = h.now.Add(time.Hour) })
+}
+
+func (h *history) wait(t *rapid.T) {
+	h.now = h.now.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 10 * time.Second, time.Minute, time.Hour}).Draw(t, "for"))
+}
+
+func (h *history) update(f func(*gantry.Service)) {
+	next := *h.service
+	next.Configuration = new(*h.service.Configuration)
+	f(&next)
+	h.service = &next
+}
+
+func (h *history) scale(t *rapid.T) {
+	n := rapid.IntRange(0, 10).Draw(t, "desired")
+	h.update(func(s *gantry.Service) { s.DesiredCount = n })
+}
+
+func (h *history) bounds(t *rapid.T) {
+	least := rapid.SampledFrom([]int32{0, 50, 66, 75, 100}).Draw(t, "min")
+	most := rapid.SampledFrom([]int32{100, 120, 150, 200}).Draw(t, "max")
+	h.update(func(s *gantry.Service) {
+		if s.Scheduling == ecsapi.SchedulingStrategyDaemon {
+			most = 100
+		}
+		s.Configuration.MinimumHealthyPercent, s.Configuration.MaximumPercent = &least, &most
+	})
+}
+
+func (h *history) begin(t *rapid.T) {
+	if h.service.Status != gantry.ServiceActive {
+		t.Skip("it is deleted")
+	}
+	h.deploy()
+}
+
+func (h *history) request(t *rapid.T) {
+	if h.deployment().Status != ecsapi.ServiceDeploymentStatusInProgress {
+		t.Skip("not in progress")
+	}
+	h.deployments[0] = h.deployment().Clone()
+	h.deployments[0].Status = rapid.SampledFrom([]ecsapi.ServiceDeploymentStatus{
+		ecsapi.ServiceDeploymentStatusStopRequested, ecsapi.ServiceDeploymentStatusRollbackRequested,
+	}).Draw(t, "stop")
+}
+
+func (h *history) host(t *rapid.T) *host {
+	return h.hosts[gantry.InstanceID(fmt.Sprint("i", rapid.IntRange(0, len(h.hosts)-1).Draw(t, "instance")))]
+}
+
+func (h *history) drain(t *rapid.T) {
+	i := h.host(t)
+	i.draining = !i.draining
+}
+
+func (h *history) room(t *rapid.T) {
+	h.host(t).room = rapid.SampledFrom([]int{0, 2, 5, 100}).Draw(t, "room")
+}
+
+func (h *history) leave(t *rapid.T) {
+	if rapid.IntRange(0, 20).Draw(t, "really") == 0 {
+		h.update(func(s *gantry.Service) { s.Status = gantry.ServiceDraining })
+	}
+}
+
+// lookOnce looks, holds the plan against the promises, and carries it out.
+func (h *history) lookOnce(t *rapid.T) {
+	look := h.look()
+	before := fmt.Sprintf("%+v %+v %+v", *look.Service, *look.Deployment, *look.History)
+	plan := MakePlan(h.now, look, h.set)
+	if after := fmt.Sprintf("%+v %+v %+v", *look.Service, *look.Deployment, *look.History); before != after {
+		t.Fatalf("the look was changed (-before +after):\n%s", cmp.Diff(before, after))
+	}
+	h.hold(t, look, &plan)
+	h.apply(plan)
+}
+
+// hold holds a plan against the promises.
+func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
+	deployment := look.Deployment
+	if plan.Deployment != nil {
+		deployment = plan.Deployment
+	}
+	p := &planner{now: h.now, look: look, set: h.set, deployment: deployment, history: look.History}
+	p.count()
+	leaving := h.service.Status == gantry.ServiceDraining
+	starts, well, good := 0, p.number(in(healthy)), p.number((*member).good)
+	for _, s := range plan.Starts {
+		starts += s.Count
+		if s.Count <= 0 {
+			t.Fatalf("it starts %d tasks", s.Count)
+		}
+		if s.Revision != deployment.Rollout().Revision {
+			t.Fatalf("it starts tasks of revision %s, wanted is %s", s.Revision, deployment.Rollout().Revision)
+		}
+	}
+	if living := p.living(); starts > 0 && living+starts > p.bounds.Ceiling {
+		t.Fatalf("%d tasks are there, it starts %d, the ceiling is %d", living, starts, p.bounds.Ceiling)
+	}
+	lowered, twice := 0, map[gantry.TaskID]bool{}
+	for _, s := range plan.Stops {
+		i := slices.IndexFunc(p.members, func(m *member) bool { return m.ID == s.Task })
+		if i < 0 || twice[s.Task] {
+			t.Fatalf("it stops %s, which is not there to be stopped", s.Task)
+		}
+		twice[s.Task] = true
+		m := p.members[i]
+		if m.standing == healthy {
+			lowered++
+			if m.protected && !leaving && h.service.Scheduling == ecsapi.SchedulingStrategyReplica {
+				t.Fatalf("it stops %s, which is protected", s.Task)
+			}
+		}
+		if m.good() {
+			good--
+		}
+		if s.Reason == "" || s.Code == "" {
+			t.Fatalf("it stops %s and does not say why", s.Task)
+		}
+	}
+	forced := leaving || h.service.Scheduling == ecsapi.SchedulingStrategyDaemon // where the place is lost, the bound does not hold
+	if lowered > 0 && well-lowered < p.bounds.Floor && !forced {
+		t.Fatalf("%d tasks are healthy, it stops %d of them, the floor is %d", well, lowered, p.bounds.Floor)
+	}
+	moving := plan.History != nil && plan.History.Rebalance != nil || plan.History == nil && look.History.Rebalance != nil
+	if starts > 0 && good+starts > p.bounds.Desired && !moving {
+		t.Fatalf("%d good tasks and %d to start, for %d desired", good, starts, p.bounds.Desired)
+	}
+	if !look.Deployment.Over() && deployment.Over() && !deployment.Halted() && !leaving && deployment.Configuration.EarlySuccessCriteria == nil {
+		if n := p.number((*member).good, in(healthy)); n < p.bounds.Desired || p.number(stale)+p.staleStopping > 0 {
+			t.Fatalf("it calls %d of %d healthy tasks a success, with %d others", n, p.bounds.Desired, p.number(stale)+p.staleStopping)
+		}
+	}
+	if starts > 0 && (deployment.Halted() || leaving) {
+		t.Fatalf("it starts tasks of a deployment that has failed: %s", deployment.Status)
+	}
+}
+
+// quiet lets the world come to rest, and looks at what is left.
+func (h *history) quiet(t *rapid.T) {
+	for _, i := range h.hosts {
+		*i = host{zone: i.zone, room: 100}
+	}
+	h.update(func(s *gantry.Service) { // nothing that could get stuck
+		s.Configuration.MinimumHealthyPercent, s.Configuration.MaximumPercent = new(int32(50)), new(int32(200))
+		if s.Scheduling == ecsapi.SchedulingStrategyDaemon {
+			s.Configuration = &ecsapi.DeploymentConfiguration{}
+		}
+	})
+	rest := 0
+	for round := 0; rest < 3; round++ {
+		if round > 300 {
+			t.Fatalf("it does not come to rest: %s, %+v, %+v", h.tally(), *h.deployment(), *h.history)
+		}
+		plan := MakePlan(h.now, h.look(), h.set)
+		h.hold(t, h.look(), &plan)
+		h.apply(plan)
+		if plan.Again > 0 && plan.Again < 2*time.Hour { // not for telling again that it is steady
+			h.now = h.now.Add(plan.Again)
+		} else {
+			h.now = h.now.Add(time.Second)
+		}
+		rest++
+		if !plan.Empty() {
+			rest = 0
+		}
+		if h.proceed() {
+			rest = 0
+		}
+	}
+	h.atRest(t)
+}
+
+// proceed lets every task do what it should do next, and says whether any did.
+func (h *history) proceed() bool {
+	any := false
+	for _, task := range h.tasks {
+		switch {
+		case task.LastStatus == gantry.Stopped:
+			continue
+		case !wanted(task):
+			h.end(task.ID)
+		case task.LastStatus == gantry.Pending:
+			h.run(task.ID)
+		case task.Containers[0].Health != ecsapi.HealthStatusHealthy:
+			h.health(task.ID, ecsapi.HealthStatusHealthy)
+		default:
+			continue
+		}
+		any = true
+	}
+	return any
+}
+
+// thrive is some minutes in which all goes well: it brings the histories to where more
+// can go wrong.
+func (h *history) thrive(t *rapid.T) {
+	for range rapid.SampledFrom([]int{2, 6, 12}).Draw(t, "rounds") {
+		h.lookOnce(t)
+		h.proceed()
+		h.now = h.now.Add(41 * time.Second)
+	}
+}
+
+func (h *history) atRest(t *rapid.T) {
+	d := h.deployment()
+	for _, d := range h.deployments {
+		if !d.Over() {
+			t.Fatalf("deployment %s is %s when all is quiet: %s", d.ID, d.Status, h.tally())
+		}
+		if d.FinishedAt.IsZero() {
+			t.Fatalf("deployment %s is %s, and has no end", d.ID, d.Status)
+		}
+	}
+	if h.service.Status != gantry.ServiceActive {
+		if h.service.Status != gantry.ServiceInactive || h.tally() != "none" {
+			t.Fatalf("deleted, it is %s with %s", h.service.Status, h.tally())
+		}
+		return
+	}
+	if d.Halted() {
+		return
+	}
+	want, desired := "none", h.service.DesiredCount
+	if h.service.Scheduling == ecsapi.SchedulingStrategyDaemon {
+		desired = len(h.hosts)
+	}
+	if desired > 0 {
+		want = fmt.Sprintf("%d of %s healthy", desired, d.Rollout().Revision)
+	}
+	if got := h.tally(); got != want {
+		t.Fatalf("at rest there are %s, want %s; %s, %+v", got, want, d.Status, *h.history)
+	}
+	if !slices.ContainsFunc(h.history.Told, func(t gantry.Told) bool { return t.Cause == textSteady }) {
+		t.Fatalf("it is steady and does not say so: %+v", h.history.Told)
+	}
+	if d.Rollout().State != ecsapi.DeploymentRolloutStateCompleted {
+		t.Fatalf("the rollout is %s: %s", d.Rollout().State, d.Rollout().Reason)
+	}
+}
