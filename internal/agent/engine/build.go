@@ -52,7 +52,7 @@ func buildSpec(me Identity, def *Definition, c *ContainerDefinition, t *Task, fi
 	if s.Hostname == "" && !s.HostNetwork {
 		s.Hostname = s.ID[:12]
 	}
-	if c.Host.PIDsLimit != nil && *c.Host.PIDsLimit > 0 {
+	if c.Host.PIDsLimit != nil {
 		s.PIDsLimit = *c.Host.PIDsLimit
 	}
 	if c.Host.Init != nil {

@@ -26,7 +26,7 @@ type Spec struct {
 	// MemorySwap is memory and swap together in bytes: 0 leaves it to the runtime, -1 is unlimited.
 	MemorySwap int64
 	Swappiness *int64
-	PIDsLimit  int64 // 0 means none
+	PIDsLimit  int64 // 0 means the instance's own bound, -1 none
 
 	Privileged, ReadonlyRoot, Init     bool
 	NoNewPrivileges, SeccompUnconfined bool

@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/containerd/v2/pkg/cap"
@@ -26,7 +28,15 @@ type host struct {
 	unified bool
 	// init is the path of gantry's init.
 	init string
+	// pids is how many processes and threads a container may have that names no
+	// number; 0 is no limit.
+	pids int64
 }
+
+// pidsShare is which part of the host's processes and threads one container may
+// have: one that forks without end must leave enough for gantry, for the shims
+// and for whoever logs in to end it. Docker and ECS leave it unbounded.
+const pidsShare = 4
 
 func readHost(p programs) (host, error) {
 	held, err := cap.Current()
@@ -38,6 +48,9 @@ func readHost(p programs) (host, error) {
 		return host{}, fmt.Errorf("read the host's name: %w", err)
 	}
 	h := host{capabilities: held, hostname: name, init: p.init}
+	if h.pids, err = mostPids(); err != nil {
+		return host{}, err
+	}
 	_, err = os.Stat("/proc/sys/kernel/seccomp")
 	h.seccomp = p.seccomp && err == nil
 	enabled, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
@@ -53,6 +66,23 @@ func readHost(p programs) (host, error) {
 		}
 	}
 	return h, nil
+}
+
+// mostPids is a container's share of what the kernel allows of processes and threads.
+func mostPids() (int64, error) {
+	most := int64(math.MaxInt64)
+	for _, file := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return 0, fmt.Errorf("read how many processes there may be: %w", err)
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", file, err)
+		}
+		most = min(most, n)
+	}
+	return most / pidsShare, nil
 }
 
 func (h host) has(capability string) bool {

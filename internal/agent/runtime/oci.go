@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -212,8 +213,8 @@ func linuxResources(b blueprint) *specs.LinuxResources {
 		// OCI's swap is memory and swap together.
 		out.Memory.Swap = new(r.MemoryBytes + *r.SwapBytes)
 	}
-	if r.PidsLimit > 0 {
-		out.Pids = &specs.LinuxPids{Limit: new(r.PidsLimit)}
+	if limit := cmp.Or(r.PidsLimit, b.host.pids); limit > 0 {
+		out.Pids = &specs.LinuxPids{Limit: new(limit)}
 	}
 	return out
 }

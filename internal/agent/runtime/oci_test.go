@@ -75,6 +75,13 @@ func TestResources(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	b.host.pids = 8192
+	for asked, limit := range map[int64]*specs.LinuxPids{0: {Limit: new(int64(8192))}, 50: {Limit: new(int64(50))}, -1: nil} {
+		b.spec.Resources = Resources{PidsLimit: asked}
+		if diff := cmp.Diff(limit, linuxResources(b).Pids); diff != "" {
+			t.Errorf("asked for %d processes: %s", asked, diff)
+		}
+	}
 	b.spec.Resources = Resources{CPUShares: 1 << 30}
 	if got := *linuxResources(b).CPU.Shares; got != 262144 {
 		t.Errorf("%d shares", got)

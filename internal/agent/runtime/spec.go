@@ -87,7 +87,8 @@ type Resources struct {
 	SwapBytes *int64
 	// Swappiness is 0 to 100; nil leaves it to the host.
 	Swappiness *uint64
-	// PidsLimit bounds processes and threads; 0 is no limit.
+	// PidsLimit bounds processes and threads; 0 is a quarter of what this host
+	// can have, and -1 no limit.
 	PidsLimit int64
 	// SharedMemoryBytes is the size of /dev/shm; 0 is 64 MiB.
 	SharedMemoryBytes int64
