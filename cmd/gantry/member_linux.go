@@ -153,7 +153,7 @@ func (m *linuxMachine) openAgent(ctx context.Context, cluster gantry.ClusterName
 	p.Containers = ownContainers{Containers: p.Containers, machine: m, cluster: cluster}
 	a, err := agent.New(ctx, agent.Config{
 		DataDir: m.folder(cluster), Cluster: string(cluster), Endpoint: m.endpoint, Region: string(m.identity.Region),
-		Credentials:    keys,
+		Credentials: keys, HostMetadata: "http://" + m.network.MetadataAddress().String(),
 		RuntimeVersion: "containerd " + versionOf("github.com/containerd/containerd/v2"), BuildHash: "gantry", LogDrivers: logdriver.Names(),
 		Logger: log,
 	}, p)

@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Agent, error) {
 		return nil, fmt.Errorf("start the agent: %w", err)
 	}
 	a.engine, err = engine.Open(ctx, engine.Config{
-		Identity: engine.Identity{Cluster: cfg.Cluster, Region: cfg.Region},
+		Identity: engine.Identity{Cluster: cfg.Cluster, Region: cfg.Region, HostMetadata: cfg.HostMetadata},
 		Capacity: cfg.capacity(), Rules: engine.Rules{Cleanup: cfg.CleanupWait}, StopTimeout: cfg.StopTimeout,
 		LeastDisk: cfg.LeastDisk, Boot: boot, Logger: cfg.Logger,
 	}, engine.Parts{

@@ -38,6 +38,9 @@ type Config struct {
 	Endpoint    string
 	Region      string
 	Credentials Credentials
+	// HostMetadata is where containers in network mode host reach the task endpoint, "http://address:port"; empty is
+	// where all others do.
+	HostMetadata string
 	// RuntimeVersion is told as the version of Docker; "containerd 2.4.2".
 	RuntimeVersion string
 	// BuildHash is told as the agent's; up to eight characters.

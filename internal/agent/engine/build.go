@@ -15,6 +15,9 @@ import (
 type Identity struct {
 	Cluster string // as configured
 	Region  string
+	// HostMetadata is where containers in network mode host reach the task endpoint, "http://address:port": in the
+	// host's network MetadataHost leads to one agent only, and there may be several. Empty is MetadataHost.
+	HostMetadata string
 }
 
 // CPU shares that the kernel takes; ECS raises 0 and 1 to 2.
@@ -45,7 +48,7 @@ func buildSpec(me Identity, def *Definition, c *ContainerDefinition, t *Task, fi
 		ShmSize: sharedMemory(c), Tmpfs: c.Host.Tmpfs, Ulimits: c.Host.Ulimits, Sysctls: c.Host.Sysctls,
 		PIDMode: c.Host.PIDMode, IPCMode: c.Host.IPCMode,
 
-		HostNetwork: c.Host.NetworkMode == "host", Namespace: state.Network.Namespace, IP: state.Network.IP,
+		HostNetwork: NetworkMode(c) == "host", Namespace: state.Network.Namespace, IP: state.Network.IP,
 		Hostname: c.Config.Hostname, Domainname: c.Config.Domainname,
 		DNS: DNS{Servers: c.Host.DNS, Search: c.Host.DNSSearch, Options: c.Host.DNSOptions},
 	}
@@ -142,10 +145,14 @@ func environment(me Identity, def *Definition, c *ContainerDefinition, t *Task, 
 		}
 	}
 	env = append(slices.Clone(env), linkVariables(def, c, t)...)
+	endpoint := MetadataHost
+	if c.Host.NetworkMode == "host" && me.HostMetadata != "" {
+		endpoint = me.HostMetadata
+	}
 	env = append(env,
-		"ECS_CONTAINER_METADATA_URI="+MetadataHost+"/v3/"+state.MetadataID,
-		"ECS_CONTAINER_METADATA_URI_V4="+MetadataHost+"/v4/"+state.MetadataID,
-		"ECS_AGENT_URI="+MetadataHost+"/api/"+state.MetadataID,
+		"ECS_CONTAINER_METADATA_URI="+endpoint+"/v3/"+state.MetadataID,
+		"ECS_CONTAINER_METADATA_URI_V4="+endpoint+"/v4/"+state.MetadataID,
+		"ECS_AGENT_URI="+endpoint+"/api/"+state.MetadataID,
 	)
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
 		set := slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, name+"=") })

@@ -152,6 +152,24 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// Whose networking is disabled has none, also in a task that has the machine's.
+func TestDisabledNetworking(t *testing.T) {
+	def := read(t, acsapi.Task{NetworkMode: "host", Containers: []acsapi.Container{
+		{Name: "web", Image: "web"},
+		{Name: "alone", Image: "web", DockerConfig: acsapi.DockerConfig{Config: `{"NetworkDisabled":true}`, HostConfig: `{"NetworkMode":"host"}`}},
+	}})
+	task := &Task{Containers: []Container{{Name: "web", RuntimeID: strings.Repeat("a", 32)}, {Name: "alone", RuntimeID: strings.Repeat("b", 32)}}}
+	for name, want := range map[string]bool{"web": true, "alone": false} {
+		s, err := buildSpec(Identity{}, def, def.Container(name), task, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.HostNetwork != want {
+			t.Errorf("%s has the machine's network: %v", name, s.HostNetwork)
+		}
+	}
+}
+
 func TestTheCommandMayBeOverridden(t *testing.T) {
 	for overrides, want := range map[string]string{"": "[a]", "{}": "[a]", `{"command":["b","c"],"cpu":1}`: "[b c]", `{"command":[]}`: "[]"} {
 		def := read(t, acsapi.Task{Containers: []acsapi.Container{{Name: "web", Image: "web", Command: []string{"a"}, Overrides: overrides}}})
@@ -238,6 +256,19 @@ func TestSpec(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Containers in the host's network find their own agent among several.
+func TestHostMetadata(t *testing.T) {
+	me := Identity{HostMetadata: "http://10.9.0.1:51679"}
+	for mode, want := range map[string]string{"host": "http://10.9.0.1:51679/v4/m1", "bridge": "http://169.254.170.2/v4/m1"} {
+		task := &Task{Containers: []Container{{Name: "web", MetadataID: "m1"}}}
+		def := &Definition{Task: &acsapi.Task{}, Containers: []ContainerDefinition{{Container: acsapi.Container{Name: "web"}, Host: HostConfig{NetworkMode: mode}}}}
+		env := environment(me, def, &def.Containers[0], task, nil)
+		if !slices.Contains(env, "ECS_CONTAINER_METADATA_URI_V4="+want) {
+			t.Errorf("%s: %q, want %s in it", mode, env, want)
+		}
 	}
 }
 
