@@ -173,7 +173,7 @@ func describeContainer(cluster string, v engine.View, i int) metadata.Container 
 		DesiredStatus: string(v.Task.Desired), KnownStatus: knownStatus(c.Phase),
 		CPU: def.Host.CPUShares, MemoryMiB: def.Host.Memory / engine.MiB,
 		StartedAt: c.StartedAt, LogDriver: def.Host.LogConfig.Type, LogOptions: def.Host.LogConfig.Config,
-		Networks: []metadata.Network{{NetworkMode: cmp.Or(def.Host.NetworkMode, "bridge")}},
+		Networks: []metadata.Network{{NetworkMode: engine.NetworkMode(def)}},
 	}
 	if !c.LaunchedAt.IsZero() {
 		out.ID, out.CreatedAt = c.RuntimeID, c.CreatedAt

@@ -37,7 +37,7 @@ func (w *worker) make(ctx context.Context, t *Task, def *ContainerDefinition, c 
 		}
 		fileEnv = append(env, fileEnv...) // ECS: the first file that names a variable wins
 	}
-	network, err := w.e.parts.Network.Attach(ctx, AttachRequest{ContainerID: c.RuntimeID, Mode: networkMode(def), Ports: portsOf(def)})
+	network, err := w.e.parts.Network.Attach(ctx, AttachRequest{ContainerID: c.RuntimeID, Mode: NetworkMode(def), Ports: portsOf(def)})
 	if err != nil {
 		return Attached{}, time.Time{}, err
 	}
@@ -82,8 +82,9 @@ func within(ctx context.Context, limit time.Duration, state string, do func(cont
 	return err
 }
 
-// networkMode is bridge where nothing else is said, as for the genuine agent.
-func networkMode(def *ContainerDefinition) string {
+// NetworkMode is bridge where nothing else is said, as for the genuine agent, and none where networking is disabled,
+// whatever the task's mode is.
+func NetworkMode(def *ContainerDefinition) string {
 	switch {
 	case def.Config.NetworkDisabled:
 		return "none"

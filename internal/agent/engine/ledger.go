@@ -36,7 +36,7 @@ func needsOf(def *Definition) needs {
 			n.memory += reserved(c)
 		}
 		for _, p := range portsOf(c) {
-			if c.Host.NetworkMode == "host" {
+			if NetworkMode(c) == "host" {
 				p.HostPort = p.Container
 			}
 			for k := range p.Count {

@@ -143,7 +143,7 @@ func (w *worker) resumeNetwork(ctx context.Context, def *ContainerDefinition, c 
 	if c.Network.Namespace != "" || c.Network.IP.IsValid() || len(c.Network.Bindings) > 0 {
 		return
 	}
-	network, err := w.e.parts.Network.Attach(ctx, AttachRequest{ContainerID: c.RuntimeID, Mode: networkMode(def), Ports: portsOf(def)})
+	network, err := w.e.parts.Network.Attach(ctx, AttachRequest{ContainerID: c.RuntimeID, Mode: NetworkMode(def), Ports: portsOf(def)})
 	if err != nil {
 		w.e.log.Warn("the network of a running container is not known", "task", w.def.ARN, "container", c.Name, "err", err)
 		return
