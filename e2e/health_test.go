@@ -22,7 +22,7 @@ func TestHealth(t *testing.T) {
 		t.Parallel()
 		web := types.ContainerDefinition{Name: aws.String("web"), Image: aws.String("gantry/sample-web:latest"), Memory: aws.Int32(64),
 			Environment: pairs("FAIL_HEALTH_AFTER=8s")}
-		j := s.job(t, check(web, "CMD", "/web", "check"), s.probe("unchecked", "wait"))
+		j := s.job(t, check(web, "CMD", "/web", "check"), helper(s.probe("unchecked", "wait")))
 		if task := j.start().running(); task.HealthStatus != types.HealthStatusUnknown {
 			t.Errorf("before its first check: %s", tell(task))
 		}

@@ -131,6 +131,22 @@ func TestTaskMetadata(t *testing.T) {
 	}
 }
 
+// TestMetadataOfTwo: with two gantries on a host, containers in its network still find their own.
+func TestMetadataOfTwo(t *testing.T) {
+	t.Parallel()
+	second := own(t)
+	if _, err := second.gantry("image", "load", sampleTar("probe")); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*server{gantry(t), second} {
+		const task = "get=$ECS_CONTAINER_METADATA_URI_V4/task"
+		j := s.finish(t, func(j *job, _ *types.ContainerDefinition) { j.in.NetworkMode = types.NetworkModeHost }, task)
+		if text := j.said("probe").text(t, task); !strings.Contains(text, j.arn) {
+			t.Errorf("%s is told %s", j.arn, text)
+		}
+	}
+}
+
 // TestMetadataOfOthers: no container can ask with an id that is not known, and the machine's own
 // network does not answer as the endpoint.
 func TestMetadataOfOthers(t *testing.T) {
