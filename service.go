@@ -118,6 +118,8 @@ func (h *ServiceHistory) Key() string { return string(h.Cluster) + "/" + string(
 type ServiceEvent struct {
 	ID string    `json:"id"` // a UUID
 	At time.Time `json:"at"`
+	// Name is EventBridge's for it, such as SERVICE_STEADY_STATE; empty where it has none.
+	Name string `json:"name,omitzero"`
 	// Message begins with "(service <name>) ".
 	Message string `json:"message"`
 }

@@ -130,7 +130,14 @@ func containers(b *Batch, demand taskdef.Demand) []gantry.Container {
 	return out
 }
 
-// specOf is a batch as placement sees it.
+// Spec is a batch as placement sees it: what its tasks need and where they may go.
+func Spec(b Batch) placement.Spec {
+	demand := taskdef.DemandOf(b.Definition.Wire, b.Task.Overrides)
+	b.Task.Reserved = demand.Reserved()
+	return specOf(&b, demand)
+}
+
+// specOf is Spec, the demand being known.
 func specOf(b *Batch, demand taskdef.Demand) placement.Spec {
 	def := b.Definition.Wire
 	spec := placement.Spec{

@@ -85,7 +85,7 @@ func Record(h *gantry.ServiceHistory, events []Event, now time.Time, newID func(
 	}
 	newest := make([]gantry.ServiceEvent, 0, len(events)+len(h.Events))
 	for _, e := range slices.Backward(events) {
-		newest = append(newest, gantry.ServiceEvent{ID: newID(), At: now, Message: "(service " + string(h.Service) + ") " + e.Message})
+		newest = append(newest, gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Message: "(service " + string(h.Service) + ") " + e.Message})
 	}
 	newest = append(newest, h.Events...)
 	h.Events = newest[:min(len(newest), maxEvents)]

@@ -23,6 +23,10 @@ func (p *planner) reckon() {
 		if t.LastStatus != gantry.Stopped || t.Reckoned || !p.ours(t) || !endedByItself(t) {
 			continue
 		}
+		if len(p.plan.Reckon) == maxChanges {
+			p.again(p.now.Add(time.Millisecond))
+			break
+		}
 		switch {
 		case t.StartedAt.IsZero():
 			if r.Ran = r.Ran || !first.IsZero() && first.Before(t.StoppedAt); !r.Ran || p.countsExits() {

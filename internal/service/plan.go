@@ -40,8 +40,8 @@ type Look struct {
 	Zones []string
 	// Hosts is where a DAEMON service belongs; nil for a REPLICA service.
 	Hosts map[gantry.InstanceID]HostState
-	// Instances and Spread are what scale-in chooses by.
-	Instances *placement.Cluster
+	// Instances and Spread are what scale-in chooses by; asked for only then.
+	Instances func() *placement.Cluster
 	Spread    *placement.Request
 	// Alarm is the name of one of the deployment's alarms that is in ALARM; "" for none.
 	Alarm string

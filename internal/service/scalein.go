@@ -71,7 +71,7 @@ func (p *planner) best(n int, of []*member) []*member {
 		})
 	}
 	var out []*member
-	for _, id := range placement.ChooseToStop(p.look.Instances, p.look.Spread, placed, n) {
+	for _, id := range placement.ChooseToStop(p.look.Instances(), p.look.Spread, placed, n) {
 		out = append(out, may[id])
 	}
 	return out

@@ -65,8 +65,9 @@ func (w *world) look() Look {
 	l := Look{
 		Service: w.service, Deployment: w.deployment(), History: w.history, Tasks: w.tasks, Alarm: w.alarm,
 		Checked: map[gantry.RevisionID][]string{}, Draining: map[gantry.InstanceID]bool{},
-		Instances: placement.NewCluster(),
 	}
+	instances := placement.NewCluster()
+	l.Instances = func() *placement.Cluster { return instances }
 	if w.checked {
 		for i := range w.revisions {
 			l.Checked[gantry.RevisionID(fmt.Sprint(i+1))] = []string{"app"}
@@ -81,7 +82,7 @@ func (w *world) look() Look {
 		} else {
 			zones[h.zone] = true
 		}
-		l.Instances.Set(placement.Instance{ID: id, Status: status, Connected: !h.away,
+		instances.Set(placement.Instance{ID: id, Status: status, Connected: !h.away,
 			Attributes: map[string]string{gantry.AttributeZone: h.zone}})
 	}
 	l.Zones = slices.Sorted(maps.Keys(zones))

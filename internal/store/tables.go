@@ -50,6 +50,15 @@ var (
 	// InstancesByStatus: "<cluster>/<status>".
 	InstancesByStatus = NewIndex(Instances, "status", func(i *gantry.Instance) string { return string(i.Cluster) + "/" + string(i.Status) })
 
+	// Services: "<cluster>/<service>".
+	Services = NewTable("service", (*gantry.Service).Key)
+	// ServiceHistories lie under the same keys.
+	ServiceHistories = NewTable("serviceHistory", (*gantry.ServiceHistory).Key)
+	// ServiceRevisions: "<cluster>/<service>/<digits>".
+	ServiceRevisions = NewTable("serviceRevision", (*gantry.ServiceRevision).Key)
+	// Deployments, of services: "<cluster>/<service>/<21 letters and digits>".
+	Deployments = NewTable("deployment", (*gantry.Deployment).Key)
+
 	// AccountSettings: "<name>/<principal>", the principal empty for the account's own.
 	AccountSettings = NewTable("setting", func(a *gantry.AccountSetting) string { return string(a.Name) + "/" + a.Principal })
 
@@ -66,6 +75,7 @@ var (
 func Tables() []AnyTable {
 	return []AnyTable{
 		Clusters, Definitions, FamilyCounters, Tasks, Instances, Reservations, Connections,
+		Services, ServiceHistories, ServiceRevisions, Deployments,
 		AccountSettings, ClientTokens, Principals, Followers,
 	}
 }

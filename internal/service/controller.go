@@ -1,0 +1,181 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"time"
+
+	"gantry"
+	"gantry/internal/ledger"
+	"gantry/internal/loop"
+	"gantry/internal/store"
+)
+
+// Alarms tells which of some CloudWatch alarms is in ALARM; "" for none of them.
+type Alarms interface {
+	InAlarm(names []string) string
+}
+
+// A Controller looks at services and carries plans out.
+type Controller struct {
+	Store    *store.Store
+	Ledger   *ledger.Ledger
+	Settings Settings
+	Alarms   Alarms // nil where there are none yet: no deployment has an alarm then
+	Now      func() time.Time
+	// NewTaskID, NewUUID and NewSeed make what has to be unique or random.
+	NewTaskID func() gantry.TaskID
+	NewUUID   func() string
+	NewSeed   func() uint64
+	Log       *slog.Logger
+}
+
+// workers is how many services are worked on at once: they mostly wait for the store.
+const workers = 8
+
+// Run keeps all services until ctx ends, on the server that leads.
+func (c *Controller) Run(ctx context.Context) error {
+	return loop.Loop{Name: "service", Wakes: c.wakes, Reconcile: c.Reconcile, Workers: workers, Leader: c.Store, Log: c.Log}.Run(ctx)
+}
+
+// everyService stands before a cluster's name in a key that means all of its services.
+const everyService = "*/"
+
+// Keys says which services a change concerns: "<cluster>/<service>", or "*/<cluster>"
+// for all of a cluster's.
+func Keys(c store.Change) []string {
+	if _, _, ok := store.Services.Of(c); ok {
+		return []string{c.Key}
+	}
+	if _, after, ok := store.Deployments.Of(c); ok && after != nil {
+		return []string{string(after.Cluster) + "/" + string(after.Service)}
+	}
+	if before, after, ok := store.ServiceHistories.Of(c); ok && after != nil && (before == nil || !sameHistory(before, after)) {
+		return []string{c.Key}
+	}
+	if _, t, ok := store.Tasks.Of(c); ok && t != nil && t.Revision() != "" {
+		return []string{string(t.Cluster) + "/" + t.Group.Service()}
+	}
+	if before, i, ok := store.Instances.Of(c); ok {
+		if i == nil {
+			i = before
+		}
+		return []string{everyService + string(i.Cluster)}
+	}
+	if before, now, ok := store.Connections.Of(c); ok && now != nil && (before == nil || before.Connected != now.Connected) {
+		return []string{everyService + string(now.Cluster)}
+	}
+	return nil
+}
+
+// wakes are those of the store, a cluster's being those of its services.
+func (c *Controller) wakes(ctx context.Context) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for key := range c.Store.Wakes(ctx, Keys) {
+			cluster, all := strings.CutPrefix(key, everyService)
+			if !all {
+				if !yield(key) {
+					return
+				}
+				continue
+			}
+			for s := range store.Services.All(c.Store.View(), cluster+"/") {
+				if !yield(s.Key()) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// errStale says that the service is not as the plan saw it.
+var errStale = errors.New("the service has changed meanwhile")
+
+// Reconcile takes the next step for a service, if any is due.
+func (c *Controller) Reconcile(ctx context.Context, key string) (again time.Duration, err error) {
+	var d decision
+	_, err = c.Store.Update(ctx, func(tx *store.Tx) error {
+		d, err = c.decide(tx, key)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("service %s: %w", key, err)
+	}
+	for _, s := range d.plan.Starts {
+		switch err := c.start(ctx, &d, s); {
+		case errors.Is(err, errStale):
+			return time.Millisecond, nil
+		case err != nil:
+			return 0, fmt.Errorf("service %s: start %d tasks: %w", key, s.Count, err)
+		}
+	}
+	return d.plan.Again, nil
+}
+
+// A decision is a plan that is written but for its starts, and what it was made from.
+type decision struct {
+	look Look
+	plan Plan
+	// version is the history's since: it is another one if somebody else decided.
+	version int64
+}
+
+// decide looks at a service, plans, and writes everything but the starts.
+func (c *Controller) decide(tx *store.Tx, key string) (decision, error) {
+	look, ok, err := c.look(tx, key)
+	if err != nil || !ok {
+		return decision{}, err
+	}
+	now := c.now()
+	d := decision{look: look, plan: MakePlan(now, look, c.Settings), version: look.History.Version}
+	for _, s := range d.plan.Stops {
+		if err := change(tx, look, s.Task, func(t *gantry.Task) { stopTask(t, s, now) }); err != nil {
+			return decision{}, err
+		}
+	}
+	for _, id := range d.plan.Reckon {
+		if err := change(tx, look, id, func(t *gantry.Task) { t.Reckoned = true }); err != nil {
+			return decision{}, err
+		}
+	}
+	if d.plan.Deployment != nil {
+		store.Deployments.Put(tx, d.plan.Deployment)
+	}
+	if d.plan.Status != "" {
+		next := *look.Service
+		next.Status = d.plan.Status
+		store.Services.Put(tx, &next)
+	}
+	wrote := d.plan
+	wrote.Starts = nil
+	if wrote.Empty() {
+		return d, nil // the starts write for themselves
+	}
+	history := d.plan.History
+	if history == nil {
+		history = cloneHistory(look.History)
+	}
+	Record(history, d.plan.Events, now, c.NewUUID)
+	history.Version++
+	d.version = history.Version
+	store.ServiceHistories.Put(tx, history)
+	return d, nil
+}
+
+func change(tx *store.Tx, look Look, id gantry.TaskID, f func(*gantry.Task)) error {
+	return store.Tasks.Change(tx, string(look.Service.Cluster)+"/"+string(id), func(t *gantry.Task) error { f(t); return nil })
+}
+
+// stopTask has a task stopped, by whoever has it.
+func stopTask(t *gantry.Task, s Stop, now time.Time) {
+	t.DesiredStatus, t.StoppingAt = gantry.Stopped, now
+	t.StopCode, t.StoppedReason = s.Code, s.Reason
+	t.Version++
+}
+
+// now is the time as records have it.
+func (c *Controller) now() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }

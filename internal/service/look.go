@@ -1,0 +1,191 @@
+package service
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"gantry"
+	"gantry/internal/ledger"
+	"gantry/internal/placement"
+	"gantry/internal/store"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+// look sees what there is to see of a service; ok is false if it is not there. The
+// service and its tasks are read in tx, so that the decision holds for what is written
+// with it. The container instances come from the newest snapshot: whatever changes
+// there wakes the service again.
+func (c *Controller) look(tx *store.Tx, key string) (look Look, ok bool, err error) {
+	s, ok := store.Services.Get(tx, key)
+	if !ok || s.Status == gantry.ServiceInactive {
+		return Look{}, false, nil
+	}
+	look = Look{Service: s, Checked: map[gantry.RevisionID][]string{}}
+	if look.Deployment, ok = store.Deployments.Get(tx, key+"/"+string(s.Deployment)); !ok {
+		return Look{}, false, fmt.Errorf("its deployment %s is not there", s.Deployment)
+	}
+	if look.History, ok = store.ServiceHistories.Get(tx, key); !ok {
+		look.History = &gantry.ServiceHistory{Cluster: s.Cluster, Service: s.Name}
+	}
+	for t := range store.TasksByGroup.All(tx, string(s.Cluster)+"/"+string(gantry.ServiceGroup(string(s.Name)))) {
+		if revision := t.Revision(); revision != "" {
+			look.Tasks = append(look.Tasks, t)
+			if _, known := look.Checked[revision]; !known {
+				look.Checked[revision] = checked(definition(tx, key, revision))
+			}
+		}
+	}
+	look.Spread, err = placement.Compile(placement.Spec{
+		Group: gantry.ServiceGroup(string(s.Name)), Strategies: strategies(s), Seed: c.NewSeed(),
+	})
+	if err != nil {
+		return Look{}, false, fmt.Errorf("its placement strategies: %w", err)
+	}
+	c.lookAround(&look)
+	if a := alarms(look.Deployment); a != nil && c.Alarms != nil {
+		look.Alarm = c.Alarms.InAlarm(a)
+	}
+	if s.Scheduling == ecsapi.SchedulingStrategyDaemon {
+		look.Hosts, err = c.hosts(tx, &look)
+	}
+	return look, err == nil, err
+}
+
+// alarms are those that the deployment watches.
+func alarms(d *gantry.Deployment) []string {
+	if d.Configuration == nil || d.Configuration.Alarms == nil || !wire.Value(d.Configuration.Alarms.Enable) {
+		return nil
+	}
+	return d.Configuration.Alarms.AlarmNames
+}
+
+// strategies are the service's, or how ECS places a service that has none.
+func strategies(s *gantry.Service) []ecsapi.PlacementStrategy {
+	if len(s.Strategies) > 0 {
+		return s.Strategies
+	}
+	return placement.ServiceStrategies()
+}
+
+// definition is the task definition of a service revision; nil where it is not known any more.
+func definition(r store.Reader, service string, revision gantry.RevisionID) *gantry.Definition {
+	from, ok := store.ServiceRevisions.Get(r, service+"/"+string(revision))
+	if !ok {
+		return nil
+	}
+	d, _ := store.Definitions.Get(r, string(from.Definition))
+	return d
+}
+
+// checked are the essential containers of a definition that have a health check.
+func checked(d *gantry.Definition) []string {
+	var names []string
+	if d == nil {
+		return nil
+	}
+	for _, c := range d.Wire.ContainerDefinitions {
+		if c.HealthCheck != nil && (c.Essential == nil || *c.Essential) {
+			names = append(names, wire.Value(c.Name))
+		}
+	}
+	return names
+}
+
+// lookAround sees the container instances: the states of those with tasks, and the
+// availability zones where tasks can go.
+func (c *Controller) lookAround(look *Look) {
+	snap := c.Store.View()
+	look.Draining = map[gantry.InstanceID]bool{}
+	for _, t := range look.Tasks {
+		if _, seen := look.Draining[t.Instance]; seen || t.Instance == "" || t.LastStatus == gantry.Stopped {
+			continue
+		}
+		i, ok := store.Instances.Get(snap, string(t.Cluster)+"/"+string(t.Instance))
+		look.Draining[t.Instance] = !ok || i.Status != ecsapi.ContainerInstanceStatusActive
+	}
+	look.Instances = func() *placement.Cluster { return c.room(snap, look.Service.Cluster, look.Draining) }
+	if look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled {
+		zones := map[string]bool{}
+		for i := range store.InstancesByStatus.All(snap, string(look.Service.Cluster)+"/"+string(ecsapi.ContainerInstanceStatusActive)) {
+			if z := i.Attribute(gantry.AttributeZone); z != "" && connected(snap, i) {
+				zones[z] = true
+			}
+		}
+		look.Zones = slices.Sorted(maps.Keys(zones))
+	}
+}
+
+func connected(r store.Reader, i *gantry.Instance) bool {
+	connection, ok := store.Connections.Get(r, i.Key())
+	return ok && connection.Connected
+}
+
+// room is the given container instances with what they have left.
+func (c *Controller) room(snap *store.Snapshot, cluster gantry.ClusterName, of map[gantry.InstanceID]bool) *placement.Cluster {
+	out := placement.NewCluster()
+	for id := range of {
+		i, ok := store.Instances.Get(snap, string(cluster)+"/"+string(id))
+		if !ok {
+			continue
+		}
+		described := ledger.Describe(i, nil)
+		if taken, ok := store.Reservations.Get(snap, i.Key()); ok {
+			described.Total.CPU -= taken.Taken.CPU
+			described.Total.Memory -= taken.Taken.Memory
+		}
+		out.Set(described)
+	}
+	return out
+}
+
+// hosts are the container instances where a DAEMON service has a place: those of its
+// launch type that satisfy the constraints, whether they have room or not.
+func (c *Controller) hosts(tx *store.Tx, look *Look) (map[gantry.InstanceID]HostState, error) {
+	s := look.Service
+	b, err := c.batch(tx, look, look.Deployment.Rollout().Revision)
+	if err != nil {
+		return nil, err
+	}
+	spec := ledger.Spec(b)
+	request, err := placement.Compile(spec)
+	if err != nil {
+		return nil, fmt.Errorf("its placement constraints: %w", err)
+	}
+	snap, all := c.Store.View(), placement.NewCluster()
+	for i := range store.Instances.All(snap, string(s.Cluster)+"/") {
+		if i.LaunchType == b.Task.LaunchType && i.Status != gantry.InstanceInactive {
+			described := ledger.Describe(i, nil)
+			described.Connected, described.Status = true, ecsapi.ContainerInstanceStatusActive
+			all.Set(described)
+		}
+	}
+	out := map[gantry.InstanceID]HostState{}
+	for id := range placement.Eligible(all, request) {
+		i, _ := store.Instances.Get(snap, string(s.Cluster)+"/"+string(id))
+		switch {
+		case i.Status == ecsapi.ContainerInstanceStatusActive && connected(snap, i):
+			out[id] = HostWants
+		case i.Status == ecsapi.ContainerInstanceStatusActive:
+			out[id] = HostKeeps
+		case hasOthers(snap, i):
+			out[id] = HostEmpties
+		}
+	}
+	return out, nil
+}
+
+// hasOthers reports whether an instance has tasks that are no daemon's.
+func hasOthers(snap *store.Snapshot, i *gantry.Instance) bool {
+	for t := range store.TasksByInstance.All(snap, i.Key()) {
+		if t.LastStatus == gantry.Stopped {
+			continue
+		}
+		s, ok := store.Services.Get(snap, string(t.Cluster)+"/"+t.Group.Service())
+		if t.Revision() == "" || !ok || s.Scheduling != ecsapi.SchedulingStrategyDaemon {
+			return true
+		}
+	}
+	return false
+}
