@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,13 +20,15 @@ import (
 // What nobody uses goes every half hour, and within a minute when the disk fills up.
 func TestWhenUnusedImagesGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		free := uint64(50) // of a hundred
+		var free atomic.Uint64 // of a hundred
+		free.Store(50)
 		began := time.Now()
 		var at []time.Duration
 		c := collecting{
-			disk: func() (runtime.Disk, error) { return runtime.Disk{Total: 100, Free: free}, nil },
+			disk: func() (runtime.Disk, error) { return runtime.Disk{Total: 100, Free: free.Load()}, nil },
 			collect: func(_ context.Context, now time.Time) (runtime.Collected, error) {
-				at, free = append(at, now.Sub(began)), 50
+				at = append(at, now.Sub(began))
+				free.Store(50)
 				return runtime.Collected{Images: []string{"old"}}, nil
 			},
 			log: slog.New(slog.DiscardHandler),
@@ -35,7 +38,7 @@ func TestWhenUnusedImagesGo(t *testing.T) {
 		go func() { ran <- c.run(ctx) }()
 		time.Sleep(time.Hour + time.Second)
 		synctest.Wait()
-		free = 10
+		free.Store(10)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		stop()

@@ -256,6 +256,8 @@ func payload(arn string, containers ...acsapi.Container) acsapi.Task {
 	for i := range containers {
 		c := &containers[i]
 		c.Image, c.Memory = cmp.Or(c.Image, testImage), cmp.Or(c.Memory, 64)
+		// A process 1 ignores a SIGTERM that comes before it asked for it.
+		c.StopTimeout = cmp.Or(c.StopTimeout, new(int64(2)))
 	}
 	return acsapi.Task{
 		Arn: arn, Family: "web", Version: "1", DesiredStatus: "RUNNING", NetworkMode: "bridge", Overrides: "{}",
