@@ -114,7 +114,10 @@ know is left running and never stopped by itself.`,
 			if err != nil {
 				return err
 			}
-			return restore(cmd.Context(), dir, in, cmd.OutOrStdout(), log)
+			if err := restore(cmd.Context(), dir, in, cmd.OutOrStdout(), log); err != nil {
+				return fmt.Errorf("restore %s: %w", args[0], err)
+			}
+			return nil
 		},
 	}
 	addDataDir(cmd, &dir)

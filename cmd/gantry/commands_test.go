@@ -228,7 +228,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if _, ok := store.Clusters.Get(again.store.View(), "default"); !ok || again.root.AccessKeyID != c.root.AccessKeyID || !again.restored || !again.acs.KeepUnknown {
 		t.Error("the restored state is not the one that was backed up")
 	}
-	if _, err := gantryCommand(t, "restore", "/proc/self/exe", "--data-dir", filepath.Join(t.TempDir(), "x")); !errors.Is(err, store.ErrNoBackup) {
+	if _, err := gantryCommand(t, "restore", "/proc/self/exe", "--data-dir", filepath.Join(t.TempDir(), "x")); !errors.Is(err, store.ErrNoBackup) || !strings.HasPrefix(err.Error(), "restore /proc/self/exe: ") {
 		t.Errorf("not a backup: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // archive, and unpacks it. An image that says no name cannot be asked for by
 // one, so an archive without names is an error. Images of the same name are
 // replaced; containers made from the old ones keep what they need.
-func (r *Runtime) Load(ctx context.Context, tar io.Reader) ([]Image, error) {
+func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]Image, error) {
 	ctx = r.in(ctx)
 	// The lease keeps what is half there from being collected.
 	ctx, done, err := r.client.WithLease(ctx)
@@ -23,9 +24,12 @@ func (r *Runtime) Load(ctx context.Context, tar io.Reader) ([]Image, error) {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
 	defer done(ctx)
-	records, err := r.client.Import(ctx, tar,
+	records, err := r.client.Import(ctx, archive,
 		containerd.WithImageRefTranslator(fullNamesOnly),
 		containerd.WithImageLabels(map[string]string{labelLoaded: "true"}))
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("load image: it is no whole archive of images, as docker save or an OCI tool writes it: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
