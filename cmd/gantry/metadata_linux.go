@@ -27,14 +27,26 @@ func (m *linuxMachine) serveMetadata(ctx context.Context) error {
 	}))
 }
 
+// introspectionAgain is when the port is tried again where somebody else has it.
+const introspectionAgain = 5 * time.Second
+
 // serveIntrospection answers on the port where the genuine agent does. There is
-// one such port on a host: a second gantry, or a genuine agent, goes without.
+// one such port on a host: a second gantry goes without, until the first ends.
 func (m *linuxMachine) serveIntrospection(ctx context.Context) error {
-	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(metadata.IntrospectionPort)))
+	listen := func() (net.Listener, error) {
+		return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(metadata.IntrospectionPort)))
+	}
+	ln, err := listen()
 	if errors.Is(err, syscall.EADDRINUSE) {
-		m.log.Info("no introspection: its port is in use", "port", metadata.IntrospectionPort)
-		<-ctx.Done()
-		return ctx.Err()
+		m.log.Info("no introspection while its port is in use", "port", metadata.IntrospectionPort)
+	}
+	for errors.Is(err, syscall.EADDRINUSE) {
+		select {
+		case <-time.After(introspectionAgain):
+			ln, err = listen()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("serve introspection: %w", err)
