@@ -2,7 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
-	"io"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,8 +52,8 @@ func TestTaskMetadata(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
 	const v4, v3 = "get=$ECS_CONTAINER_METADATA_URI_V4", "get=$ECS_CONTAINER_METADATA_URI"
-	asked := []string{v4, v4 + "/task", v4 + "/stats", v4 + "/task/stats", v4 + "/taskWithTags", v3, v3 + "/task", v3 + "/stats", v3 + "/task/stats", v4 + "/nothing"}
-	c := s.probe("probe", append([]string{"sleep=2s"}, append(asked, "list=/tmp", "wait")...)...)
+	c := s.probe("probe", "sleep=1s", v4, v4+"/task", v4+"/taskWithTags", v3, v3+"/task", v4+"/nothing",
+		"sleep=3s", v4+"/stats", v4+"/task/stats", v3+"/stats", v3+"/task/stats", "list=/tmp", "wait") // samples are taken now and then
 	c.PortMappings = []types.PortMapping{{ContainerPort: aws.Int32(8080), HostPort: aws.Int32(18180)}}
 	j := s.job(t, c)
 	j.in.Cpu, j.in.Memory = aws.String("512"), aws.String("256")
@@ -159,31 +159,28 @@ func TestMetadataOfOthers(t *testing.T) {
 	}
 }
 
-// TestIntrospection: what the agent tells on its instance, at the port of the genuine one.
+// TestIntrospection: what the agent tells on its instance, at the port of the genuine one. Not in parallel: a
+// host has one such port, and the gantry of another test may have it.
 func TestIntrospection(t *testing.T) {
-	t.Parallel()
 	s := gantry(t)
 	j := s.job(t, s.probe("probe", "wait")).start()
 	task := j.running()
-	ask := func(path string, into any) {
-		t.Helper()
+	ask := func(path string, into any) error {
 		client := http.Client{Timeout: answerWithin}
 		res, err := client.Get("http://127.0.0.1:51678" + path)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil || json.Unmarshal(body, into) != nil {
-			t.Fatalf("%s: %v in %s", path, err, body)
-		}
+		return json.NewDecoder(res.Body).Decode(into)
 	}
-	var instance struct{ Cluster, ContainerInstanceArn, Version string }
-	ask("/v1/metadata", &instance)
 	instances := must(t, s.sdk().ListContainerInstances, &ecs.ListContainerInstancesInput{}).ContainerInstanceArns
-	if instance.Cluster != "default" || !slices.Contains(instances, instance.ContainerInstanceArn) || !strings.HasPrefix(instance.Version, "Amazon ECS Agent - v") {
-		t.Errorf("metadata: %+v; instances %q", instance, instances)
-	}
+	eventually(t, "this gantry to have the port of introspection", func() (bool, string) {
+		var instance struct{ Cluster, ContainerInstanceArn, Version string }
+		err := ask("/v1/metadata", &instance)
+		return instance.Cluster == "default" && slices.Contains(instances, instance.ContainerInstanceArn) &&
+			strings.HasPrefix(instance.Version, "Amazon ECS Agent - v"), fmt.Sprintf("%+v, %v", instance, err)
+	})
 	type told struct {
 		Arn, DesiredStatus, KnownStatus, Family, Version string
 		Containers                                       []struct{ DockerId, DockerName, Name string }
@@ -191,9 +188,11 @@ func TestIntrospection(t *testing.T) {
 	probe := part(t, task, "probe")
 	var all struct{ Tasks []told }
 	var byTask, byContainer told
-	ask("/v1/tasks", &all)
-	ask("/v1/tasks?taskarn="+j.arn, &byTask)
-	ask("/v1/tasks?dockerid="+*probe.RuntimeId, &byContainer)
+	for path, into := range map[string]any{"/v1/tasks": &all, "/v1/tasks?taskarn=" + j.arn: &byTask, "/v1/tasks?dockerid=" + *probe.RuntimeId: &byContainer} {
+		if err := ask(path, into); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
 	if !slices.ContainsFunc(all.Tasks, func(one told) bool { return one.Arn == j.arn }) {
 		t.Errorf("tasks: %+v", all)
 	}
