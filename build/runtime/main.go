@@ -72,7 +72,7 @@ func run() error {
 	if !seccomp {
 		fmt.Fprintln(os.Stderr, "libseccomp-dev is not installed: building runc without seccomp")
 	}
-	shimVersion, err := pinned("shim", "github.com/containerd/containerd/v2")
+	shimVersion, err := pinned("shim", containerdModule)
 	if err != nil {
 		return err
 	}
@@ -129,10 +129,14 @@ func produce(p piece) (program, error) {
 // buildShim leaves gRPC out: gantry talks ttrpc to its shims, and every container
 // pays for the size of this program twice at its start.
 func buildShim(out, version string) error {
+	modfile, err := patchShim(filepath.Dir(out))
+	if err != nil {
+		return err
+	}
 	return goBuild("shim", out, "0",
-		"-tags", "netgo,osusergo,no_grpc",
+		"-modfile", modfile, "-tags", "netgo,osusergo,no_grpc",
 		"-ldflags", "-s -w -X github.com/containerd/containerd/v2/version.Version="+version,
-		"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2")
+		containerdModule+"/"+shimProgram)
 }
 
 func buildRunc(out, version string, seccomp bool) error {
@@ -192,8 +196,15 @@ func pinned(tool, module string) (string, error) {
 
 func hashInputs(seccomp bool) (string, error) {
 	sum := sha256.New()
-	for _, path := range []string{"main.go", "shim/go.mod", "shim/go.sum", "runc/go.mod", "runc/go.sum", "init/init.c"} {
-		text, err := os.ReadFile(filepath.Join(source, path))
+	paths, err := addedFiles()
+	if err != nil {
+		return "", fmt.Errorf("%w (run this from the top of the repository)", err)
+	}
+	for _, name := range []string{"main.go", "patch.go", "shim/go.mod", "shim/go.sum", "runc/go.mod", "runc/go.sum", "init/init.c"} {
+		paths = append(paths, filepath.Join(source, name))
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return "", fmt.Errorf("%w (run this from the top of the repository)", err)
 		}

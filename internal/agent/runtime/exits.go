@@ -118,9 +118,25 @@ func (r *Runtime) loadExits() error {
 	return nil
 }
 
-// bundleExit reads what the shim wrote at the container's end.
-func (r *Runtime) bundleExit(bundle string) (Exit, error) {
-	text, err := os.ReadFile(filepath.Join(bundle, "exit.json"))
+// ended is how a container ended whose shim is gone, as far as that was heard of
+// or written down.
+func (r *Runtime) ended(id ContainerID) (Exit, bool) {
+	if exit, ok, _ := r.exits.get(id); ok {
+		return exit, true
+	}
+	// It ended while containerd started, which then puts an end to its shim.
+	exit, err := readExit(filepath.Join(r.stateDir(id), shimDir))
+	if err != nil || !r.wasStarted(id) {
+		return Exit{}, false
+	}
+	r.exits.add(id, exit)
+	return exit, true
+}
+
+// readExit reads what the shim wrote at the container's end: into the bundle, and
+// into its own folder.
+func readExit(dir string) (Exit, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "exit.json"))
 	if err != nil {
 		return Exit{}, err
 	}
@@ -131,11 +147,17 @@ func (r *Runtime) bundleExit(bundle string) (Exit, error) {
 	if err := json.Unmarshal(text, &wrote); err != nil {
 		return Exit{}, err
 	}
-	exit := Exit{Code: uint32(wrote.Status), At: wrote.Timestamp}
-	if exit.Code != killed {
-		return exit, nil
+	return Exit{Code: uint32(wrote.Status), At: wrote.Timestamp}, nil
+}
+
+// bundleExit reads how a container ended while its bundle and control group are there.
+func (r *Runtime) bundleExit(bundle string) (Exit, error) {
+	exit, err := readExit(bundle)
+	if err != nil || exit.Code != killed {
+		return exit, err
 	}
-	if text, err = os.ReadFile(filepath.Join(bundle, "config.json")); err != nil {
+	text, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if err != nil {
 		return exit, err
 	}
 	var oci specs.Spec
@@ -174,7 +196,12 @@ func (r *Runtime) noteExit(ctx context.Context, event *eventtypes.TaskExit) {
 	if err != nil || !r.wasStarted(id) {
 		return // it was deleted meanwhile, or never ran
 	}
-	exit, err := r.exit(kept.Task, id, event.ExitStatus, event.ExitedAt.AsTime())
+	code, at := event.ExitStatus, event.ExitedAt.AsTime()
+	if noted, err := readExit(filepath.Join(r.stateDir(id), shimDir)); err == nil {
+		// containerd makes a code up where it has put an end to the shim and cannot ask.
+		code, at = noted.Code, noted.At
+	}
+	exit, err := r.exit(kept.Task, id, code, at)
 	if err != nil {
 		r.log.Warn("how a container ended is not fully known", "container", id, "error", err)
 	}
@@ -190,8 +217,8 @@ func (r *Runtime) lostExit(ctx context.Context, id ContainerID) (Exit, error) {
 	limited, cancel := context.WithTimeout(ctx, shimPatience)
 	defer cancel()
 	for {
-		exit, ok, changed := r.exits.get(id)
-		if ok {
+		_, _, changed := r.exits.get(id)
+		if exit, ok := r.ended(id); ok {
 			return exit, nil
 		}
 		select {

@@ -208,6 +208,55 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// A container may end in the moment in which the next start takes up its shim:
+// after what the bundles tell was read, and before containerd throws them away.
+func TestEndedWhileTakenUp(t *testing.T) {
+	r, ctx := open(t)
+	must(t, r.Close())
+	config := r.config
+	config.Logger = nil
+	ender := spec(t, "exit", "5")
+	text, err := json.Marshal(script{config, []Spec{ender}})
+	must(t, err)
+	h, _ := play(t, "gantry", string(text))
+	h.kill()
+	noted := filepath.Join(r.stateDir(ender.ID), shimDir, "exit.json")
+	eventually(t, ctx, "the shim to note the exit", func() bool { _, err := os.Stat(noted); return err == nil })
+	inBundle := filepath.Join(r.bundle(string(ender.ID)), "exit.json")
+	eventually(t, ctx, "the shim to tell the exit", func() bool { _, err := os.Stat(inBundle); return err == nil })
+	must(t, os.Remove(inBundle))
+
+	config.Logger = r.config.Logger
+	again, err := Open(ctx, config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	c, err := again.Inspect(ctx, ender.ID)
+	must(t, err)
+	if c.State != Stopped || c.Exit == nil || c.Exit.Code != 5 {
+		t.Errorf("it is %s, ended with %+v", c.State, c.Exit)
+	}
+}
+
+// A process that was set up and never let run has no end to tell, also where it was
+// killed because the container was being made anew.
+func TestNeverStarted(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "wait")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	must(t, r.kill(r.in(ctx), s.ID, unix.SIGKILL))
+	noted := filepath.Join(r.stateDir(s.ID), shimDir, "exit.json")
+	eventually(t, ctx, "the shim to note the end", func() bool { _, err := os.Stat(noted); return err == nil })
+	must(t, r.Close())
+	again, err := Open(ctx, r.config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	if c, err := again.Inspect(ctx, s.ID); err != nil || c.State != Lost || c.Exit != nil {
+		t.Errorf("it is %s, ended with %+v; %v", c.State, c.Exit, err)
+	}
+	must(t, again.Delete(ctx, s.ID))
+}
+
 // However far a launch was when gantry was killed, the next start can say what
 // is there, and can take all of it away: containers, shims, mounts, groups.
 func TestKilledAnywhere(t *testing.T) {

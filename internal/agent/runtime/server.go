@@ -22,6 +22,7 @@ import (
 	"github.com/containerd/containerd/v2/core/introspection"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/mount"
 	taskservice "github.com/containerd/containerd/v2/core/runtime/v2"
 	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -69,6 +70,13 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return nil, err
 		}
+	}
+	// A gantry that was killed while it unpacked an image left what it had mounted.
+	if err := mount.SetTempMountLocation(filepath.Join(config.state, "mounts")); err != nil {
+		return nil, err
+	}
+	if problems, err := mount.CleanupTempMounts(0); err != nil || len(problems) > 0 {
+		config.logger.Warn("what an earlier start has mounted stays", "error", errors.Join(append(problems, err)...))
 	}
 	// Plugins keep this context for their background work, so it must not end
 	// when the caller's does.

@@ -51,7 +51,8 @@ const (
 	// refillPause lets the container that took a shim start first.
 	refillPause = 100 * time.Millisecond
 	// shimEnd is how long a shim without containers may take to end.
-	shimEnd = 5 * time.Second
+	shimEnd  = 5 * time.Second
+	shimLook = time.Millisecond // doubled with every look
 )
 
 // fill keeps the pool full until ctx ends.
@@ -253,7 +254,27 @@ func endShimIn(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return endShim(ctx, strings.TrimPrefix(string(address), "unix://"))
+	socket := strings.TrimPrefix(string(address), "unix://")
+	if err := endShim(ctx, socket); err != nil {
+		return err
+	}
+	// It answers before it ends, and takes its socket away last.
+	ctx, cancel := context.WithTimeout(ctx, shimEnd)
+	defer cancel()
+	for pause := shimLook; ; pause *= 2 {
+		conn, err := net.Dial("unix", socket)
+		if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if err == nil {
+			conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("shim %s does not end", socket)
+		case <-time.After(pause):
+		}
+	}
 }
 
 const (

@@ -275,7 +275,7 @@ func (r *Runtime) look(ctx context.Context, id ContainerID, kept record) (Contai
 	got, err := r.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) || err == nil && got.Process.Status == tasktypes.Status_UNKNOWN {
 		// No shim, or none that answers.
-		if exit, ok, _ := r.exits.get(id); ok {
+		if exit, ok := r.ended(id); ok {
 			c.State, c.Exit = Stopped, &exit
 		}
 		return c, nil
