@@ -42,13 +42,12 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("a check that hangs", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, check(s.probe("probe", "wait", "report"), "CMD", "/probe", "sleep=1h"))
+		j := s.job(t, check(s.probe("probe", "wait", "report", metadataTimes), "CMD", "/probe", "sleep=1h"))
 		j.start().until("to be UNHEALTHY", is("probe", types.HealthStatusUnhealthy))
 		j.stop()
-		for _, process := range j.said("probe").report(t).Processes {
-			if process != "1 /probe wait report" {
-				t.Errorf("the check was left behind: %q", process)
-			}
+		got := j.said("probe")
+		if processes := got.report(t).Processes; len(processes) != 1 {
+			t.Errorf("the check was left behind: %q; metadata: %s", processes, got.of(t, metadataTimes).Text)
 		}
 	})
 	t.Run("startPeriod", func(t *testing.T) {
