@@ -1,6 +1,7 @@
 package gantry
 
 import (
+	"slices"
 	"time"
 
 	"gantry/internal/wire/ecsapi"
@@ -26,11 +27,24 @@ type Deployment struct {
 	Target Rollout `json:"target"`
 	// Rollback is the way back; nil unless the deployment is rolled back.
 	Rollback *Rollout `json:"rollback,omitzero"`
-	// Sources are the revisions whose tasks are replaced.
+	// Sources are the revisions that had tasks when the deployment began.
 	Sources []RevisionID `json:"sources,omitzero"`
 	// Fallback is the revision of the last deployment that completed: where a rollback
 	// goes. Empty where none did.
 	Fallback RevisionID `json:"fallback,omitzero"`
+	// Stage is how far a BLUE_GREEN, LINEAR or CANARY deployment is, and StageAt since
+	// when; empty for ROLLING.
+	Stage   ecsapi.ServiceDeploymentLifecycleStage `json:"stage,omitzero"`
+	StageAt time.Time                              `json:"stageAt,omitzero"`
+	// Weight and TestWeight are the percentages of production and test traffic that the
+	// target is to have: what moves traffic obeys them. WeightAt is when Weight was last
+	// raised, and Steps how often it was.
+	Weight     float64   `json:"weight,omitzero"`
+	TestWeight float64   `json:"testWeight,omitzero"`
+	WeightAt   time.Time `json:"weightAt,omitzero"`
+	Steps      int       `json:"steps,omitzero"`
+	// Hooks are the lifecycle hooks that the deployment has come to.
+	Hooks []Hook `json:"hooks,omitzero"`
 	// AlarmsIgnored says that an alarm stood in ALARM already when the deployment began,
 	// which switches its monitoring off, so that a fix can be shipped.
 	AlarmsIgnored bool `json:"alarmsIgnored,omitzero"`
@@ -78,6 +92,21 @@ type Backoff struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
+// A Hook is a lifecycle hook that a deployment has come to. While it is
+// AWAITING_ACTION the deployment waits for ContinueServiceDeployment, which makes it
+// SUCCEEDED, or FAILED to have it rolled back.
+type Hook struct {
+	ID     string                               `json:"id"`
+	Stage  ecsapi.DeploymentLifecycleHookStage  `json:"stage"`
+	Status ecsapi.DeploymentLifecycleHookStatus `json:"status"`
+	// Config is its place in the configuration's lifecycleHooks, and Step the traffic
+	// step that it stands before, 0 being the first.
+	Config    int       `json:"config"`
+	Step      int       `json:"step,omitzero"`
+	StartedAt time.Time `json:"startedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
 // Key is the deployment's place in the store: "<cluster>/<service>/<id>".
 func (d *Deployment) Key() string {
 	return string(d.Cluster) + "/" + string(d.Service) + "/" + string(d.ID)
@@ -95,6 +124,7 @@ func (d *Deployment) Rollout() *Rollout {
 // Clone is a copy whose rollouts can be changed.
 func (d *Deployment) Clone() *Deployment {
 	next := *d
+	next.Hooks, next.Sources = slices.Clone(d.Hooks), slices.Clone(d.Sources)
 	if d.Rollback != nil {
 		next.Rollback = new(*d.Rollback)
 	}

@@ -51,7 +51,11 @@ func (m *member) doomed() bool { return !m.good() }
 func (p *planner) count() {
 	p.census = census{}
 	p.bounds = BoundsOf(p.look.Service, p.desired())
+	if p.staged() {
+		p.bounds.Ceiling = max(p.bounds.Ceiling, 2*p.bounds.Desired) // both revisions, whole
+	}
 	wanted := p.rollout().Revision
+	made := make([]member, 0, len(p.look.Tasks)) // never grows: members points into it
 	for _, t := range p.look.Tasks {
 		switch {
 		case t.LastStatus == gantry.Stopped:
@@ -61,10 +65,11 @@ func (p *planner) count() {
 				p.staleStopping++
 			}
 		default:
-			m := &member{
+			made = append(made, member{
 				Task: t, standing: p.standing(t), fresh: t.Revision() == wanted,
 				draining: p.leaving(t.Instance), protected: p.now.Before(t.ProtectedUntil),
-			}
+			})
+			m := &made[len(made)-1]
 			if m.protected {
 				p.again(t.ProtectedUntil)
 			}
@@ -150,22 +155,33 @@ func (p *planner) living() int {
 // where are the members for which all of the questions hold, less those the plan stops.
 func (p *planner) where(is ...func(*member) bool) []*member {
 	var out []*member
-members:
 	for _, m := range p.members {
-		if m.gone {
-			continue
+		if m.all(is) {
+			out = append(out, m)
 		}
-		for _, holds := range is {
-			if !holds(m) {
-				continue members
-			}
-		}
-		out = append(out, m)
 	}
 	return out
 }
 
-func (p *planner) number(is ...func(*member) bool) int { return len(p.where(is...)) }
+// number is how many where gives.
+func (p *planner) number(is ...func(*member) bool) int {
+	n := 0
+	for _, m := range p.members {
+		if m.all(is) {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *member) all(is []func(*member) bool) bool {
+	for _, holds := range is {
+		if !holds(m) {
+			return false
+		}
+	}
+	return !m.gone
+}
 
 // in asks for one of some standings.
 func in(some ...standing) func(*member) bool {

@@ -421,3 +421,121 @@ func TestDaemonFollowsItsInstances(t *testing.T) {
 		b.want("2 of 2 RUNNING") // the silent one gets none
 	})
 }
+
+// Zones, tags and health checks come from the records of others.
+func TestServiceOverTwoZones(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		zone := func(id gantry.InstanceID, name string, memory int64) {
+			b.write(func(tx *store.Tx) {
+				store.Instances.Put(tx, &gantry.Instance{ID: id, Cluster: "prod", Status: ecsapi.ContainerInstanceStatusActive, LaunchType: ecsapi.LaunchTypeEc2,
+					Registered: gantry.Resources{CPU: 4096, Memory: memory},
+					Attributes: []ecsapi.Attribute{{Name: new(gantry.AttributeZone), Value: new(name)}}})
+				store.Connections.Put(tx, &gantry.Connection{Cluster: "prod", Instance: id, Connected: true})
+			})
+		}
+		zone("i1", "eu-1a", 1000)
+		b.deploy("1", func(s *gantry.Service) {
+			s.DesiredCount, s.Rebalancing = 4, ecsapi.AvailabilityZoneRebalancingEnabled
+			s.PropagateTags, s.Tags, s.EnableManagedTags = ecsapi.PropagateTagsService, []ecsapi.Tag{{Key: new("team"), Value: new("a")}}, true
+		})
+		b.after(time.Minute)
+		zone("i2", "eu-1b", 5) // no room
+		b.after(time.Minute)
+		b.want("4 of 1 RUNNING")
+		zone("i2", "eu-1b", 1000)
+		b.after(20 * time.Minute)
+		b.want("4 of 1 RUNNING")
+		zones := map[string]int{}
+		for task := range store.Tasks.All(b.store.View(), "prod/") {
+			if task.LastStatus == gantry.Running {
+				zones[task.Zone+" tasks"]++
+			}
+			if len(task.Tags) != 3 || *task.Tags[0].Key != "team" || *task.Tags[2].Value != "web" {
+				t.Errorf("task %s has the tags %+v", task.ID, task.Tags)
+			}
+		}
+		if got := counted(zones); got != "2 of eu-1a tasks, 2 of eu-1b tasks" {
+			t.Errorf("there are %s", got)
+		}
+		for _, text := range []string{"is not AZ balanced with 4 tasks in eu-1a, 0 tasks in eu-1b. AZ Rebalancing in progress.",
+			"has started 2 tasks in eu-1b to AZ Rebalance: ", "is AZ balanced with 2 tasks in eu-1a, 2 tasks in eu-1b."} {
+			if !b.told(text) {
+				t.Errorf("it does not say that it %s", text)
+			}
+		}
+	})
+}
+
+// A health check that never passes keeps the deployment where it is.
+func TestHealthChecksDecide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "i1")
+		b.write(func(tx *store.Tx) {
+			d, _ := store.Definitions.Get(tx, "web:2")
+			d = store.Definitions.Clone(d)
+			d.Wire.ContainerDefinitions[0].HealthCheck = &ecsapi.HealthCheck{Command: []string{"CMD", "true"}}
+			store.Definitions.Put(tx, d)
+		})
+		b.deploy("1", func(s *gantry.Service) { s.DesiredCount = 2 })
+		b.after(time.Minute)
+		b.deploy("2", func(*gantry.Service) {})
+		b.after(10 * time.Minute)
+		b.want("2 of 1 RUNNING, 2 of 2 RUNNING")
+		if b.status() != "IN_PROGRESS" {
+			t.Errorf("it is %s", b.status())
+		}
+		b.write(func(tx *store.Tx) {
+			for t := range store.Tasks.All(tx, "prod/") {
+				next := store.Tasks.Clone(t)
+				next.Containers[0].Health = ecsapi.HealthStatusHealthy
+				store.Tasks.Put(tx, next)
+			}
+		})
+		b.after(2 * time.Second)
+		b.want("2 of 2 RUNNING")
+		if b.status() != "SUCCESSFUL" {
+			t.Errorf("it is %s", b.status())
+		}
+	})
+}
+
+// A decision that is not fresh any more starts nothing.
+func TestStaleDecisionStartsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "i1")
+		b.rest()
+		b.deploy("1", func(s *gantry.Service) { s.DesiredCount = 4 })
+		c := &Controller{Store: b.store, Ledger: b.ledger, Settings: DefaultSettings, Now: time.Now,
+			NewTaskID: func() gantry.TaskID { return gantry.TaskID(b.id("t")) }, NewUUID: func() string { return b.id("u") }, NewSeed: func() uint64 { return 1 }}
+		decide := func() (d decision) {
+			b.write(func(tx *store.Tx) {
+				var err error
+				if d, err = c.decide(tx, "prod/web"); err != nil {
+					t.Fatal(err)
+				}
+			})
+			return d
+		}
+		first, second := decide(), decide()
+		if len(first.plan.Starts) != 1 || len(second.plan.Starts) != 1 {
+			t.Fatalf("they start %+v and %+v", first.plan.Starts, second.plan.Starts)
+		}
+		if err := c.start(t.Context(), &second, second.plan.Starts[0]); err != nil {
+			t.Error(err)
+		}
+		if err := c.start(t.Context(), &first, first.plan.Starts[0]); !errors.Is(err, errStale) {
+			t.Errorf("the first was overtaken, and gives %v", err)
+		}
+		third := decide()
+		third.plan.Starts = second.plan.Starts
+		b.update(func(s *gantry.Service) { s.DesiredCount = 1 })
+		if err := c.start(t.Context(), &third, third.plan.Starts[0]); !errors.Is(err, errStale) {
+			t.Errorf("the service was updated, and starting gives %v", err)
+		}
+		if got := store.Tasks.Len(b.store.View()); got != 4 {
+			t.Errorf("there are %d tasks, want 4", got)
+		}
+		b.control()
+	})
+}

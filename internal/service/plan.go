@@ -12,6 +12,11 @@
 // are stopped down to the floor only where the ceiling, or room, keeps replacements
 // from starting.
 //
+// BLUE_GREEN, LINEAR and CANARY deployments have both revisions whole side by side,
+// twice the desired count whatever the ceiling is. They go through all their stages, and
+// wait at PAUSE hooks; who moves traffic obeys the weights in the Deployment. Hooks that
+// call a function are not offered, and fail the deployment, saying so.
+//
 // Everything is decided by levels: what tasks there are, what the records say, what
 // time it is. A plan that was carried out in part, or twice, does no harm. Nothing
 // here talks to agents: a task that is to stop has its desired status changed.
@@ -97,10 +102,10 @@ func MakePlan(now time.Time, look Look, set Settings) Plan {
 		now: now, look: look, set: set,
 		deployment: look.Deployment.Clone(), history: cloneHistory(look.History),
 	}
-	p.begin()
 	p.count()
+	p.begin()
 	p.reckon()
-	if p.steer() {
+	if p.steer() || p.advance() {
 		p.count() // another revision is wanted from now on
 	}
 	switch {
@@ -110,6 +115,8 @@ func MakePlan(now time.Time, look Look, set Settings) Plan {
 		p.hold()
 	case look.Service.Scheduling == ecsapi.SchedulingStrategyDaemon:
 		p.occupy()
+	case p.staged() && !p.cleaning():
+		p.stand()
 	default:
 		p.roll()
 	}

@@ -58,9 +58,13 @@ func keepsPromises(t *rapid.T) {
 		"bounds":  h.bounds,
 		"deploy":  h.begin,
 		"request": h.request,
-		"drain":   h.drain,
-		"room":    h.room,
-		"delete":  h.leave,
+		"answer": func(t *rapid.T) {
+			h.answer(rapid.SampledFrom([]ecsapi.DeploymentLifecycleHookStatus{
+				ecsapi.DeploymentLifecycleHookStatusSucceeded, ecsapi.DeploymentLifecycleHookStatusFailed}).Draw(t, "with"))
+		},
+		"drain":  h.drain,
+		"room":   h.room,
+		"delete": h.leave,
 	})
 	h.quiet(t)
 }
@@ -94,6 +98,15 @@ func drawWorld(t *rapid.T) *world {
 	}
 	if rapid.IntRange(0, 3).Draw(t, "early") == 0 {
 		c.EarlySuccessCriteria = &ecsapi.DeploymentEarlySuccessCriteria{Enable: new(true), HealthyPercent: new(int32(50))}
+	}
+	if w.service.Scheduling == ecsapi.SchedulingStrategyReplica && rapid.Bool().Draw(t, "staged") {
+		c.Strategy = rapid.SampledFrom([]ecsapi.DeploymentStrategy{
+			ecsapi.DeploymentStrategyBlueGreen, ecsapi.DeploymentStrategyLinear, ecsapi.DeploymentStrategyCanary}).Draw(t, "strategy")
+		stage := rapid.SampledFrom(ecsapi.DeploymentLifecycleHookStage("").Values()).Draw(t, "pause")
+		c.LifecycleHooks = []ecsapi.DeploymentLifecycleHook{{
+			TargetType:      ecsapi.DeploymentLifecycleHookTargetTypePause,
+			LifecycleStages: []ecsapi.DeploymentLifecycleHookStage{stage},
+		}}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "bake") == 0 {
 		c.BakeTimeInMinutes = new(int32(3))
@@ -220,12 +233,14 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 		if s.Count <= 0 {
 			t.Fatalf("it starts %d tasks", s.Count)
 		}
-		if s.Revision != deployment.Rollout().Revision {
+		if p.staged() && s.Revision == p.blue() {
+			good -= s.Count // blue, which is kept until the end
+		} else if s.Revision != deployment.Rollout().Revision {
 			t.Fatalf("it starts tasks of revision %s, wanted is %s", s.Revision, deployment.Rollout().Revision)
 		}
 	}
 	if living := p.living(); starts > 0 && living+starts > p.bounds.Ceiling {
-		t.Fatalf("%d tasks are there, it starts %d, the ceiling is %d", living, starts, p.bounds.Ceiling)
+		t.Fatalf("%d tasks are there, it starts %d, the ceiling is %d; %s at %s, was %s at %s", living, starts, p.bounds.Ceiling, deployment.Status, deployment.Stage, look.Deployment.Status, look.Deployment.Stage)
 	}
 	lowered, twice := 0, map[gantry.TaskID]bool{}
 	for _, s := range plan.Stops {
@@ -279,6 +294,7 @@ func (h *history) quiet(t *rapid.T) {
 	})
 	rest := 0
 	for round := 0; rest < 3; round++ {
+		h.answer(ecsapi.DeploymentLifecycleHookStatusSucceeded)
 		if round > 300 {
 			t.Fatalf("it does not come to rest: %s, %+v, %+v", h.tally(), *h.deployment(), *h.history)
 		}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"time"
 
 	"gantry"
@@ -20,8 +21,6 @@ func Begin(now time.Time, id gantry.DeploymentID, s *gantry.Service, revision ga
 	if previous == nil {
 		return next, nil
 	}
-	// Tasks of revisions before the previous one may be left as well: they are its sources.
-	next.Sources = []gantry.RevisionID{previous.Rollout().Revision}
 	next.Fallback = previous.Fallback
 	if previous.Rollout().State == ecsapi.DeploymentRolloutStateCompleted {
 		next.Fallback = previous.Rollout().Revision
@@ -29,7 +28,6 @@ func Begin(now time.Time, id gantry.DeploymentID, s *gantry.Service, revision ga
 	if previous.Over() {
 		return next, nil
 	}
-	next.Sources = append(next.Sources, previous.Sources...)
 	superseded = previous.Clone()
 	end(now, superseded, ecsapi.ServiceDeploymentStatusStopped, reasonSuperseded)
 	return next, superseded
@@ -58,6 +56,12 @@ func (p *planner) begin() {
 		return
 	}
 	d.Status, d.StartedAt = ecsapi.ServiceDeploymentStatusInProgress, p.now
+	for _, m := range p.where(stale) {
+		if !slices.Contains(d.Sources, m.Revision()) {
+			d.Sources = append(d.Sources, m.Revision())
+		}
+	}
+	slices.Sort(d.Sources)
 	p.event(DeploymentInProgress, textInProgress(d.Target.Revision))
 }
 
@@ -145,6 +149,7 @@ func (p *planner) turn(f failure) bool {
 	}
 	d.Target.State, d.Target.Reason, d.Target.UpdatedAt = ecsapi.DeploymentRolloutStateFailed, f.reason, p.now
 	d.Status, d.StatusReason = ecsapi.ServiceDeploymentStatusRollbackInProgress, f.reason
+	d.Weight, d.TestWeight = 0, 0 // all traffic to the old revision
 	d.Rollback = new(newRollout(p.now, d.Fallback, reasonRollback(f.by, d.Fallback)))
 	p.history.Unplaced = nil
 	p.event(DeploymentFailed, textFailed(d.Target.Revision, f.event))
@@ -156,7 +161,7 @@ func (p *planner) turn(f failure) bool {
 // been for the bake time.
 func (p *planner) finish() {
 	d, r := p.deployment, p.rollout()
-	if d.Over() {
+	if d.Over() || p.staged() && !p.cleaning() {
 		return
 	}
 	well, left := p.number((*member).good, in(healthy)), p.number(stale)+p.staleStopping
@@ -170,7 +175,7 @@ func (p *planner) finish() {
 	if !steady {
 		return
 	}
-	if bake := bakeTime(d); since < bake {
+	if bake := bakeTime(d); since < bake && !p.staged() { // which has a stage for it
 		p.again(r.SteadyAt.Add(bake))
 		return
 	}
@@ -183,10 +188,10 @@ func (p *planner) finish() {
 	p.event(DeploymentCompleted, textCompleted(r.Revision))
 }
 
-// earlySuccess is when a deployment succeeds before it is done; nil where it does not.
-// A rollback is always done whole.
+// earlySuccess is when a rolling deployment succeeds before it is done; nil where it
+// does not. A rollback is always done whole.
 func earlySuccess(d *gantry.Deployment) *ecsapi.DeploymentEarlySuccessCriteria {
-	if d.Rollback != nil || d.Configuration == nil || d.Configuration.EarlySuccessCriteria == nil ||
+	if d.Rollback != nil || d.Stage != "" || d.Configuration == nil || d.Configuration.EarlySuccessCriteria == nil ||
 		!wire.Value(d.Configuration.EarlySuccessCriteria.Enable) {
 		return nil
 	}

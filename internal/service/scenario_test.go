@@ -78,6 +78,8 @@ func (s *stage) play(words []string) (string, error) {
 		next := *s.service
 		next.Status = gantry.ServiceDraining
 		s.service = &next
+	case "answer":
+		s.answer(ecsapi.DeploymentLifecycleHookStatus(args[0]))
 	case "alarm":
 		s.alarm = strings.Join(args, "")
 	case "wait":
@@ -125,6 +127,16 @@ func (s *stage) show(what string) (string, error) {
 		return counted(n), nil
 	case "status":
 		return string(d.Status), nil
+	case "sources":
+		return fmt.Sprint(d.Sources), nil
+	case "stage":
+		return fmt.Sprintf("%s, %g %% of traffic", d.Stage, d.Weight), nil
+	case "hook":
+		if len(d.Hooks) == 0 {
+			return "none", nil
+		}
+		h := d.Hooks[len(d.Hooks)-1]
+		return fmt.Sprintf("%s at %s %s, %d in all", h.ID, h.Stage, h.Status, len(d.Hooks)), nil
 	case "service?":
 		return string(s.service.Status), nil
 	case "rollout":
@@ -260,6 +272,13 @@ func (s *stage) configure(args []string) error {
 			c.DeploymentCircuitBreaker.ThresholdConfiguration = &ecsapi.ThresholdConfiguration{Type: ecsapi.ThresholdTypeCount, Value: new(int32(n))}
 		case "alarms":
 			c.Alarms = &ecsapi.DeploymentAlarms{Enable: new(true), Rollback: new(value == "rollback"), AlarmNames: []string{"errors"}}
+		case "step":
+			c.LinearConfiguration = &ecsapi.LinearConfiguration{StepPercent: new(float64(n)), StepBakeTimeInMinutes: new(int32(1))}
+		case "strategy":
+			c.Strategy = ecsapi.DeploymentStrategy(value)
+		case "pause":
+			c.LifecycleHooks = append(c.LifecycleHooks, ecsapi.DeploymentLifecycleHook{
+				TargetType: ecsapi.DeploymentLifecycleHookTargetTypePause, LifecycleStages: []ecsapi.DeploymentLifecycleHookStage{ecsapi.DeploymentLifecycleHookStage(value)}})
 		case "bake":
 			c.BakeTimeInMinutes = new(int32(n))
 		case "early":

@@ -206,6 +206,16 @@ func (w *world) change(id gantry.TaskID, f func(*gantry.Task)) {
 	w.tasks[i] = &next
 }
 
+// answer answers every hook that awaits it, as ContinueServiceDeployment does.
+func (w *world) answer(with ecsapi.DeploymentLifecycleHookStatus) {
+	w.deployments[0] = w.deployments[0].Clone()
+	for i := range w.deployments[0].Hooks {
+		if h := &w.deployments[0].Hooks[i]; h.Status == ecsapi.DeploymentLifecycleHookStatusAwaitingAction {
+			h.Status = with
+		}
+	}
+}
+
 // What may happen to a task.
 
 func (w *world) run(id gantry.TaskID) {
