@@ -3,7 +3,6 @@ package service
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"gantry"
 )
@@ -95,7 +94,14 @@ func (p *planner) stopDoomed(need, free int) {
 			most = need // room is short: no more than it takes
 		}
 	}
-	most -= p.stopUnhealthy(blocked)
+	sick := 0
+	switch {
+	case p.number(in(healthy)) >= p.bounds.Desired:
+		sick = p.alive // they have been replaced
+	case blocked:
+		sick = 1
+	}
+	most -= p.stopUnhealthy(sick)
 	if p.number(in(healthy)) >= keep {
 		for _, m := range p.where((*member).doomed, unprotected, in(warming)) {
 			if most <= 0 {
@@ -111,17 +117,10 @@ func (p *planner) stopDoomed(need, free int) {
 	}
 }
 
-// stopUnhealthy stops unhealthy tasks that have been replaced, or one of them where
-// nothing else can make way; it says how many.
-func (p *planner) stopUnhealthy(blocked bool) int {
+// stopUnhealthy stops at most so many unhealthy tasks, and says how many it stopped.
+func (p *planner) stopUnhealthy(most int) int {
 	sick := p.where(in(unhealthy))
-	switch {
-	case p.number(in(healthy)) >= p.bounds.Desired:
-	case blocked && len(sick) > 0:
-		sick = sick[:1]
-	default:
-		return 0
-	}
+	sick = sick[:min(most, len(sick))]
 	for _, m := range sick {
 		p.stop(m, reasonUnhealthy)
 	}
@@ -136,16 +135,4 @@ func (p *planner) stuck() Event {
 		return condition("", textStuckReplacing)
 	}
 	return condition("", textStuck)
-}
-
-// steadyFor is since when the tasks are as the deployment wants them, now included.
-func (p *planner) steadyFor(since *time.Time, steady bool) (time.Duration, bool) {
-	if !steady {
-		*since = time.Time{}
-		return 0, false
-	}
-	if since.IsZero() {
-		*since = p.now
-	}
-	return p.since(*since), true
 }

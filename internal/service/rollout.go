@@ -119,7 +119,11 @@ func (p *planner) failed() *failure {
 	if !d.AlarmsSeen {
 		d.AlarmsSeen, d.AlarmsIgnored = true, p.look.Alarm != ""
 	}
-	if p.look.Alarm == "" || d.AlarmsIgnored {
+	if d.AlarmsIgnored {
+		return nil
+	}
+	if p.look.Alarm == "" {
+		p.again(p.now.Add(p.set.AlarmsAgain))
 		return nil
 	}
 	return &failure{
@@ -171,11 +175,14 @@ func (p *planner) finish() {
 		blocks := early.SourceServiceRevisionCleanup == ecsapi.ServiceRevisionCleanupBlocking
 		steady = well >= enough && (left == 0 || !blocks)
 	}
-	since, steady := p.steadyFor(&r.SteadyAt, steady)
 	if !steady {
+		r.SteadyAt = time.Time{}
 		return
 	}
-	if bake := bakeTime(d); since < bake && !p.staged() { // which has a stage for it
+	if r.SteadyAt.IsZero() {
+		r.SteadyAt = p.now
+	}
+	if bake := bakeTime(d); p.since(r.SteadyAt) < bake && !p.staged() { // which has a stage for it
 		p.again(r.SteadyAt.Add(bake))
 		return
 	}

@@ -18,6 +18,8 @@ type Settings struct {
 	PlaceAgain time.Duration
 	// RebalanceAgain is how long an availability zone that had no room is left alone.
 	RebalanceAgain time.Duration
+	// AlarmsAgain is how often the alarms of a deployment under way are looked at.
+	AlarmsAgain time.Duration
 	// TellAgain is how long an event is not repeated while its cause holds.
 	TellAgain time.Duration
 }
@@ -31,6 +33,7 @@ var DefaultSettings = Settings{
 	MaxCrashDelay:  15 * time.Second,
 	PlaceAgain:     10 * time.Second,
 	RebalanceAgain: 10 * time.Minute,
+	AlarmsAgain:    10 * time.Second,
 	TellAgain:      6 * time.Hour,
 }
 

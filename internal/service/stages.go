@@ -1,9 +1,6 @@
 package service
 
 import (
-	"maps"
-	"slices"
-	"strconv"
 	"time"
 
 	"gantry"
@@ -34,16 +31,11 @@ const wholeTraffic = 100
 
 // Where the user says nothing.
 const (
-	linearStep    = 10.0 // percent
-	linearBake    = 6    // minutes
-	canaryStep    = 5.0
-	canaryBake    = 10
-	leastStep     = 0.1
-	hookTimeout   = 1440
-	reasonHook    = "Lifecycle hook failed."
-	reasonExpired = "Lifecycle hook timed out."
-	reasonLambda  = "Lifecycle hooks with an AWS_LAMBDA target are not offered by gantry."
-	textHook      = "lifecycle hook failed."
+	linearStep = 10.0 // percent
+	linearBake = 6    // minutes
+	canaryStep = 5.0
+	canaryBake = 10
+	leastStep  = 0.1
 )
 
 // staged reports whether the rollout under way goes by stages. A rollback never does.
@@ -160,149 +152,3 @@ func weight(given *float64, otherwise float64) float64 {
 	}
 	return *given
 }
-
-// hooks comes to the hooks of a stage and reports whether all have succeeded, or which
-// failure has the deployment rolled back.
-func (p *planner) hooks(stage ecsapi.DeploymentLifecycleHookStage, step int) (bool, *failure) {
-	done := true
-	for i, c := range p.deployment.Configuration.LifecycleHooks {
-		for _, s := range c.LifecycleStages {
-			if s != stage {
-				continue
-			}
-			if c.TargetType != ecsapi.DeploymentLifecycleHookTargetTypePause {
-				return false, &failure{reason: reasonLambda, event: textHook, by: "Lifecycle hook"}
-			}
-			ok, f := p.await(p.hook(i, stage, step), c.TimeoutConfiguration)
-			if f != nil {
-				return false, f
-			}
-			done = done && ok
-		}
-	}
-	return done, nil
-}
-
-// hook finds the record of a hook, or makes it: the deployment has come to it.
-func (p *planner) hook(config int, stage ecsapi.DeploymentLifecycleHookStage, step int) *gantry.Hook {
-	d := p.deployment
-	for i := range d.Hooks {
-		if h := &d.Hooks[i]; h.Config == config && h.Stage == stage && h.Step == step {
-			return h
-		}
-	}
-	minutes := hookTimeout
-	if t := d.Configuration.LifecycleHooks[config].TimeoutConfiguration; t != nil {
-		minutes = percent(t.TimeoutInMinutes, minutes)
-	}
-	d.Hooks = append(d.Hooks, gantry.Hook{
-		ID: hookID(d, len(d.Hooks)), Stage: stage, Status: ecsapi.DeploymentLifecycleHookStatusAwaitingAction,
-		Config: config, Step: step, StartedAt: p.now, ExpiresAt: p.now.Add(time.Duration(minutes) * time.Minute),
-	})
-	return &d.Hooks[len(d.Hooks)-1]
-}
-
-// await reports whether a hook lets the deployment go on.
-func (p *planner) await(h *gantry.Hook, timeout *ecsapi.DeploymentLifecycleHookTimeoutConfiguration) (bool, *failure) {
-	if h.Status == ecsapi.DeploymentLifecycleHookStatusAwaitingAction && !p.now.Before(h.ExpiresAt) {
-		h.Status = ecsapi.DeploymentLifecycleHookStatusTimedOut
-	}
-	switch h.Status {
-	case ecsapi.DeploymentLifecycleHookStatusSucceeded:
-		return true, nil
-	case ecsapi.DeploymentLifecycleHookStatusFailed:
-		return false, &failure{reason: reasonHook, event: textHook, by: "Lifecycle hook"}
-	case ecsapi.DeploymentLifecycleHookStatusTimedOut:
-		if timeout != nil && timeout.Action == ecsapi.DeploymentLifecycleHookActionContinue {
-			return true, nil
-		}
-		return false, &failure{reason: reasonExpired, event: textHook, by: "Lifecycle hook"}
-	}
-	p.again(h.ExpiresAt)
-	return false, nil
-}
-
-// blue is the revision that green replaces: the last that completed if it still has
-// tasks, else the one with the most; "" where there is nothing to replace.
-func (p *planner) blue() gantry.RevisionID {
-	n := map[gantry.RevisionID]int{}
-	for _, m := range p.where(stale) {
-		n[m.Revision()]++
-	}
-	if n[p.deployment.Fallback] > 0 {
-		return p.deployment.Fallback
-	}
-	var most gantry.RevisionID
-	for _, revision := range slices.Sorted(maps.Keys(n)) {
-		if n[revision] > n[most] {
-			most = revision
-		}
-	}
-	return most
-}
-
-// neither asks for the tasks that are neither green nor blue.
-func (p *planner) neither() func(*member) bool {
-	blue := p.blue()
-	return func(m *member) bool { return !m.fresh && m.Revision() != blue }
-}
-
-func (p *planner) others() int { return p.number(p.neither()) }
-
-// stand keeps blue, brings green up, and lets the others go.
-func (p *planner) stand() {
-	green, d := p.rollout().Revision, p.deployment
-	reason := scaling(green)
-	neither := p.neither()
-	for _, m := range p.where(neither, in(pending)) {
-		p.stop(m, reason)
-	}
-	p.choose(p.alive, p.number(in(healthy))-max(p.bounds.Floor, p.bounds.Desired), neither, unprotected)
-	if blue := p.blue(); blue != "" {
-		p.keep(blue)
-	}
-	if d.Stage == ecsapi.ServiceDeploymentLifecycleStageReconcileService || d.Stage == ecsapi.ServiceDeploymentLifecycleStagePreScaleUp {
-		return
-	}
-	p.keep(green)
-	if p.number((*member).good) >= p.bounds.Desired {
-		p.history.Unplaced = nil
-	}
-}
-
-// keep keeps as many tasks of a revision as desired: it replaces unhealthy ones and
-// those on DRAINING instances, and stops those too many.
-func (p *planner) keep(revision gantry.RevisionID) {
-	of := func(m *member) bool { return m.Revision() == revision }
-	fit := func(m *member) bool { return !m.draining && m.standing != unhealthy }
-	leaving := func(m *member) bool { return m.draining }
-	reason := scaling(p.rollout().Revision)
-	for _, m := range p.where(of, leaving, in(pending)) {
-		p.stop(m, reason)
-	}
-	need := p.bounds.Desired - p.number(of, fit)
-	free := p.bounds.Ceiling - p.living()
-	if s := (Start{Revision: revision, Count: min(need, free)}); s.Count > 0 {
-		p.start(s)
-	}
-	sick := p.where(of, in(unhealthy))
-	if p.number(of, in(healthy)) < p.bounds.Desired && (need <= 0 || free > 0 || p.stopping > 0) {
-		sick = nil // the replacement first
-	} else if p.number(of, in(healthy)) < p.bounds.Desired {
-		sick = sick[:min(1, len(sick))]
-	}
-	for _, m := range sick {
-		p.stop(m, reasonUnhealthy)
-	}
-	spare := p.number(of, in(healthy)) - p.bounds.Desired
-	p.choose(spare, spare, of, leaving, unprotected)
-	unstarted := p.where(of, fit, in(pending))
-	for _, m := range unstarted[:max(0, min(-need, len(unstarted)))] {
-		p.stop(m, reason)
-		need++
-	}
-	p.choose(-need, p.number(of, in(healthy))-p.bounds.Floor, of, fit, unprotected)
-}
-
-// hookID is unique among the hooks of all deployments.
-func hookID(d *gantry.Deployment, n int) string { return string(d.ID) + "-" + strconv.Itoa(n+1) }
