@@ -22,9 +22,11 @@ func (s *server) load(t *testing.T, samples ...string) {
 }
 
 // get asks what listens at a host port for /.
-func get(port int32) (body string, err error) {
+func get(port int32) (body string, err error) { return getPath(port, "/") }
+
+func getPath(port int32, path string) (body string, err error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+	res, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
 	if err != nil {
 		return err.Error(), err
 	}

@@ -49,10 +49,11 @@ func TestRefusedStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	foreign, newer, damaged, file := t.TempDir(), t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "file")
+	foreign, newer, damaged, placed, file := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "file")
 	write(t, filepath.Join(foreign, "thesis.tex"), "years of work")
 	write(t, filepath.Join(newer, "gantry.json"), `{"format":99,"id":"0badcafe"}`)
 	write(t, filepath.Join(damaged, "gantry.json"), `{"format":1,`)
+	write(t, filepath.Join(placed, "gantry.json"), `{"format":1,"id":"0badcafe","region":"us-east-1","account":"123456789012"}`)
 	write(t, file, "")
 	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
 	for _, test := range []struct {
@@ -68,7 +69,7 @@ func TestRefusedStarts(t *testing.T) {
 		{"data dir of a newer gantry", nil, []string{"up", "--data-dir", newer}, []string{"newer gantry (format 99"}},
 		{"damaged data dir", nil, []string{"up", "--data-dir", damaged}, []string{"gantry.json is damaged", "backup"}},
 		{"data dir is a file", nil, []string{"up", "--data-dir", file}, []string{file + " is not a folder"}},
-		{"other region", nil, []string{"up", "--data-dir", s.dir, "--region", "eu-central-1"}, []string{"gantry"}},
+		{"other region", nil, []string{"up", "--data-dir", placed, "--region", "eu-central-1"}, []string{"belongs to region us-east-1, and --region says eu-central-1"}},
 		{"account of eleven digits", nil, []string{"up", "--data-dir", t.TempDir(), "--account", "12345678901"}, []string{"12 digits"}},
 		{"no root", nobody, []string{"up", "--data-dir", filepath.Join(t.TempDir(), "x")}, []string{"needs root", "sudo"}},
 		{"down where nothing was", nil, []string{"down", "--data-dir", t.TempDir()}, []string{"no gantry was ever started on"}},
