@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"gantry"
@@ -44,6 +45,17 @@ const maxLogsBody = 7 << 20
 // logsFault is what CloudWatch Logs answers where the fault is ours.
 func logsFault(message string) *wire.Error {
 	return &wire.Error{Code: logsapi.CodeServiceUnavailableException, Message: message, Status: http.StatusInternalServerError}
+}
+
+// advice is what clients are told of a store that takes no updates until somebody
+// makes room.
+func advice(err error) string {
+	for _, known := range []error{store.ErrDiskFull, store.ErrNoSpace, syscall.ENOSPC} {
+		if errors.Is(err, known) {
+			return "gantry could not carry this out: " + known.Error() + "."
+		}
+	}
+	return ""
 }
 
 type controlConfig struct {
@@ -151,12 +163,12 @@ func (c *control) door(life context.Context, m machine) http.Handler {
 			"ecs": awsjson.New(awsjson.Config{
 				Title: "Amazon ECS", Target: "AmazonEC2ContainerServiceV20141113",
 				Table: api.Guard(place, "ecs", taskPlaces{c.store}, ops.Table()),
-				Fault: ecsapi.NewServerException, Log: c.log,
+				Fault: ecsapi.NewServerException, Advice: advice, Log: c.log,
 			}),
 			"logs": awsjson.New(awsjson.Config{
 				Title: "CloudWatch Logs", Target: "Logs_20140328",
 				Table: api.Guard(place, "logs", taskPlaces{c.store}, c.logOps.Table()),
-				Fault: logsFault, Log: c.log, MaxBody: maxLogsBody,
+				Fault: logsFault, Advice: advice, Log: c.log, MaxBody: maxLogsBody,
 			}),
 		},
 		Sessions:               map[string]http.Handler{acsPath + "ws": c.acs, tcsPath + "ws": c.tcs},

@@ -38,6 +38,7 @@ type Service struct {
 	fault      func(message string) *wire.Error
 	log        *slog.Logger
 	maxBody    int64
+	advice     func(error) string
 }
 
 // Config says what a Service answers and how. All of it has to be set, but for MaxBody.
@@ -48,6 +49,9 @@ type Config struct {
 
 	// Fault makes the service's own exception for a failure of ours (ecsapi.NewServerException).
 	Fault func(message string) *wire.Error
+	// Advice is what a client is told of a failure of ours that people can do something about; empty of all others. nil
+	// knows none.
+	Advice func(error) string
 
 	Log     *slog.Logger // gets every failure of ours, with the request id that the client was told
 	MaxBody int64        // in bytes; 0 is the constant MaxBody
@@ -55,7 +59,7 @@ type Config struct {
 
 // New returns the service that c describes.
 func New(c Config) *Service {
-	s := &Service{title: c.Title, prefix: c.Target + ".", operations: make(map[string]wire.Operation, len(c.Table)), fault: c.Fault, log: c.Log, maxBody: c.MaxBody}
+	s := &Service{title: c.Title, prefix: c.Target + ".", operations: make(map[string]wire.Operation, len(c.Table)), fault: c.Fault, advice: c.Advice, log: c.Log, maxBody: c.MaxBody}
 	if s.maxBody == 0 {
 		s.maxBody = MaxBody
 	}
@@ -147,6 +151,11 @@ func (s *Service) exception(err error, r *http.Request, id string) *wire.Error {
 		level = slog.LevelDebug // the client went away
 	}
 	s.log.Log(r.Context(), level, "operation failed", "target", wire.Shorten(r.Header.Get(TargetHeader)), "request", id, "error", err)
+	if s.advice != nil {
+		if told := s.advice(err); told != "" {
+			return s.fault(told)
+		}
+	}
 	return s.fault(apology(id))
 }
 

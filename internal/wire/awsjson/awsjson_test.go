@@ -197,6 +197,26 @@ func TestFailureOfOurs(t *testing.T) {
 	}
 }
 
+// What people can do something about they are told.
+func TestAdvice(t *testing.T) {
+	full := errors.New("the disk is full")
+	ops := &ecsapi.Operations{StopTask: func(context.Context, *ecsapi.StopTaskInput) (*ecsapi.StopTaskOutput, error) {
+		return nil, fmt.Errorf("commit: /secret/path: %w", full)
+	}}
+	s := awsjson.New(awsjson.Config{
+		Title: "Amazon ECS", Target: "AmazonEC2ContainerServiceV20141113", Table: ops.Table(), Fault: ecsapi.NewServerException, Log: slog.New(slog.DiscardHandler),
+		Advice: func(err error) string {
+			if errors.Is(err, full) {
+				return "Make room."
+			}
+			return ""
+		},
+	})
+	if got := outcome(t, serve(s, request("StopTask", `{"task":"t"}`))); got != "500 ServerException: Make room." {
+		t.Errorf("got %s", got)
+	}
+}
+
 // A client that hangs up is not a failure to report.
 func TestClientGoneIsNotLogged(t *testing.T) {
 	var log bytes.Buffer
