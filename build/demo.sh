@@ -34,7 +34,7 @@ started=$(date +%s%N)
 printf '\033[1m$ gantry up --data-dir %s --listen 127.0.0.1:0 &\033[0m\n' "$data"
 gantry up --data-dir "$data" --listen 127.0.0.1:0 >"$work/up.log" 2>&1 &
 server=$!
-while ! grep -q ready "$work/up.log"; do
+while ! grep -q '^ready' "$work/up.log"; do
 	kill -0 "$server" 2>/dev/null || { cat "$work/up.log"; exit 1; }
 	sleep 0.05
 done

@@ -155,7 +155,7 @@ func (s *server) start(flags ...string) error {
 		return err
 	}
 	deadline := time.After(readyWithin)
-	for !strings.Contains(s.out.String(), "ready in ") {
+	for !strings.Contains(s.out.String(), "\nready in ") { // at the start of a line: a port may be already in use
 		select {
 		case err := <-ended:
 			return fmt.Errorf("gantry up ended: %v\n%s", err, s.out)
