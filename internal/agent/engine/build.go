@@ -146,7 +146,7 @@ func environment(me Identity, def *Definition, c *ContainerDefinition, t *Task, 
 	}
 	env = append(slices.Clone(env), linkVariables(def, c, t)...)
 	endpoint := MetadataHost
-	if c.Host.NetworkMode == "host" && me.HostMetadata != "" {
+	if NetworkMode(c) == "host" && me.HostMetadata != "" {
 		endpoint = me.HostMetadata
 	}
 	env = append(env,

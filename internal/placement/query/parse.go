@@ -168,6 +168,11 @@ func (p *parser) value(after string, bare func(rune) bool) (string, error) {
 		p.pos++
 		return text, nil
 	}
+	// A second operator (=== or == !x) is a slip of the pen; a value that begins
+	// like one is written in quotes.
+	if strings.ContainsRune("=!<>&|", p.peek()) {
+		return "", p.errorf(start, "expected a value after %s, found %s", after, p.found())
+	}
 	text := p.word(bare)
 	if text == "" {
 		return "", p.errorf(start, "expected a value after %s, found %s", after, p.found())
