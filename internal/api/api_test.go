@@ -140,6 +140,35 @@ func TestServeFinishesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
+// A connection on which nobody has asked anything does not hold the stop up.
+func TestServeDoesNotWaitForTheUnused(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, ln, http.NotFoundHandler(), slog.New(slog.DiscardHandler)) }()
+	unused, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unused.Close()
+	if resp, err := http.Get("http://" + ln.Addr().String()); err != nil { // it was accepted after the other one
+		t.Fatal(err)
+	} else {
+		resp.Body.Close()
+	}
+	began := time.Now()
+	stop()
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if took := time.Since(began); took > shutdownGrace/2 {
+		t.Errorf("the stop took %s", took)
+	}
+}
+
 // Some SDKs fail now and then when header and body arrive in two pieces.
 func TestAnswerArrivesInOnePiece(t *testing.T) {
 	srv := httptest.NewServer(newDoor(nil))
