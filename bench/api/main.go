@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"gantry/bench/alone"
@@ -32,6 +33,9 @@ type options struct {
 
 func main() {
 	if role := os.Getenv(roleVariable); role != "" {
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(300) // as gantry up does
+		}
 		if err := play(role); err != nil {
 			fmt.Fprintln(os.Stderr, "bench/api:", err)
 			os.Exit(1)
