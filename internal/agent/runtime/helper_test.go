@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,25 @@ func TestNeverStarted(t *testing.T) {
 		t.Errorf("it is %s, ended with %+v; %v", c.State, c.Exit, err)
 	}
 	must(t, again.Delete(ctx, s.ID))
+}
+
+// A layer's folder that was made and not written down does not stand in the way.
+func TestHalfMadeLayer(t *testing.T) {
+	r, ctx := open(t)
+	must(t, r.Close())
+	folder := filepath.Join(r.config.Dir, "containerd", "io.containerd.snapshotter.v1.overlayfs", "snapshots")
+	layers, err := os.ReadDir(folder)
+	must(t, err)
+	for n := range 20 {
+		err := os.MkdirAll(filepath.Join(folder, strconv.Itoa(len(layers)+n), "fs"), 0o755)
+		must(t, err)
+	}
+	again, err := Open(ctx, r.config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	if got := run(t, again, ctx, spec(t, "exit", "5")); got.Exit.Code != 5 {
+		t.Errorf("the next container ended with %+v", got.Exit)
+	}
 }
 
 // However far a launch was when gantry was killed, the next start can say what

@@ -100,6 +100,9 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 	if s.client, err = s.connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to containerd: %w", err), s.close())
 	}
+	if err := s.sweepLayers(ctx, config.root); err != nil {
+		return nil, errors.Join(fmt.Errorf("remove half-made layers: %w", err), s.close())
+	}
 	if err := s.client.NamespaceService().Create(ctx, config.namespace, nil); err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, errors.Join(fmt.Errorf("create containerd namespace: %w", err), s.close())
 	}
@@ -112,6 +115,29 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 		}
 	}
 	return s, sweepSockets(config.shimsDir)
+}
+
+// sweepLayers removes the folders of layers of which there is no record: a killed
+// gantry may have made one and not written it down, and the next layer would get
+// its number and find its place taken.
+func (s *server) sweepLayers(ctx context.Context, root string) error {
+	p := s.set.Get(plugins.SnapshotPlugin, snapshotter)
+	if p == nil {
+		return fmt.Errorf("there is no snapshotter %s", snapshotter)
+	}
+	instance, err := p.Instance()
+	if err != nil {
+		return err
+	}
+	if err := instance.(snapshots.Cleaner).Cleanup(ctx); !errdefs.IsNotFound(err) {
+		return err
+	}
+	// Nothing was ever written down.
+	all, err := filepath.Glob(filepath.Join(root, p.Registration.URI(), "snapshots", "*"))
+	for _, layer := range all {
+		err = errors.Join(err, os.RemoveAll(layer))
+	}
+	return err
 }
 
 // sweepSockets removes the sockets of shims that were killed. It must run before
