@@ -378,7 +378,11 @@ func (c *chaos) inspectList(t *testing.T) {
 // or a repetition, or those of one start.
 func (c *chaos) inspectOutput(t *testing.T, p *promise, task types.Task, container string) {
 	t.Helper()
-	lines := c.printed(t, "chaos", "t/"+container+"/"+id(p.arn))
+	var lines []string
+	eventually(t, fmt.Sprintf("what %s has printed at first", p), func() (bool, string) {
+		lines = c.printed(t, "chaos", "t/"+container+"/"+id(p.arn))
+		return len(lines) > 0 || !p.runs(), "nothing" // all that was printed is there when a task is told STOPPED
+	})
 	if task.StartedAt == nil && len(lines) == 0 {
 		return // it was stopped before it ran
 	}
