@@ -104,16 +104,13 @@ func own(t *testing.T, flags ...string) *server {
 		t.Fatalf("start gantry: %v", err)
 	}
 	t.Cleanup(func() {
-		err := s.down()
-		if err != nil {
-			t.Errorf("gantry down, of which %s is left to look at: %v", dir, err)
+		if err := s.down(); err != nil {
+			t.Errorf("gantry down: %v", err)
 		}
 		if t.Failed() {
 			t.Logf("output of gantry up:\n%s\nits log ends:\n%s", s.out.String(), s.logTail())
 		}
-		if err == nil {
-			os.RemoveAll(dir)
-		}
+		os.RemoveAll(dir)
 	})
 	return s
 }
