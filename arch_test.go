@@ -27,6 +27,7 @@ var layers = []struct {
 	{"", []string{"internal/wire/ecsapi"}, "what a user gives is kept in wire form"},
 	{"internal/wire/ecsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
 	{"internal/wire/logsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
+	{"internal/wire/eventsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
 	{"internal/wire/awsjson", []string{"internal/wire"}, "a protocol carries any service"},
 
 	// Foundations.

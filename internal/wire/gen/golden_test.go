@@ -23,6 +23,7 @@ import (
 	"gantry/internal/wire"
 	"gantry/internal/wire/awsjson"
 	"gantry/internal/wire/ecsapi"
+	"gantry/internal/wire/eventsapi"
 	"gantry/internal/wire/logsapi"
 )
 
@@ -41,7 +42,7 @@ type golden struct {
 }
 
 func goldens() []golden {
-	ecs, logs := &ecsapi.Operations{}, &logsapi.Operations{}
+	ecs, logs, events := &ecsapi.Operations{}, &logsapi.Operations{}, &eventsapi.Operations{}
 	return []golden{
 		{
 			module: "github.com/aws/aws-sdk-go-v2/service/ecs", target: "AmazonEC2ContainerServiceV20141113",
@@ -50,6 +51,10 @@ func goldens() []golden {
 		{
 			module: "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs", target: "Logs_20140328",
 			operations: logs, table: logs.Table, constructors: logsapiConstructors, requests: 116, errors: 16,
+		},
+		{
+			module: "github.com/aws/aws-sdk-go-v2/service/eventbridge", target: "AWSEvents",
+			operations: events, table: events.Table, constructors: eventsapiConstructors, requests: 57, errors: 13,
 		},
 	}
 }

@@ -93,3 +93,49 @@ var logsLimits = map[string]Limit{
 	"TagResourceInput.tags":               between(1, 50),
 	"TagLogGroupInput.tags":               between(1, 50),
 }
+
+// eventsLimits are the constraints of the EventBridge API reference. How old an event may get in RetryPolicy is checked by
+// the operations, and so is what an event may weigh.
+var eventsLimits = map[string]Limit{
+	"*.Limit": between(1, 100),
+
+	"PutRuleInput.Name":                    between(1, 64),
+	"DescribeRuleInput.Name":               between(1, 64),
+	"DeleteRuleInput.Name":                 between(1, 64),
+	"EnableRuleInput.Name":                 between(1, 64),
+	"DisableRuleInput.Name":                between(1, 64),
+	"*.Rule":                               between(1, 64),
+	"*.Description":                        upTo(512),
+	"*.ScheduleExpression":                 upTo(256),
+	"PutRuleInput.EventPattern":            upTo(4096),
+	"*.NamePrefix":                         between(1, 64),
+	"ListRuleNamesByTargetInput.TargetArn": between(1, 1600),
+
+	"PutTargetsInput.Targets":          between(1, 100),
+	"RemoveTargetsInput.Ids":           between(1, 100),
+	"Target.Id":                        between(1, 64),
+	"Target.Arn":                       between(1, 1600),
+	"Target.Input":                     upTo(8192),
+	"Target.InputPath":                 upTo(256),
+	"InputTransformer.InputPathsMap":   upTo(100),
+	"InputTransformer.InputTemplate":   between(1, 8192),
+	"EcsParameters.TaskCount":          between(1, math.MaxInt32),
+	"EcsParameters.Group":              upTo(255),
+	"RetryPolicy.MaximumRetryAttempts": upTo(185),
+
+	"PutEventsInput.Entries": between(1, 10),
+
+	"CreateConnectionInput.Name":       between(1, 64),
+	"DeleteConnectionInput.Name":       between(1, 64),
+	"DescribeConnectionInput.Name":     between(1, 64),
+	"CreateApiDestinationInput.Name":   between(1, 64),
+	"UpdateApiDestinationInput.Name":   between(1, 64),
+	"DeleteApiDestinationInput.Name":   between(1, 64),
+	"DescribeApiDestinationInput.Name": between(1, 64),
+	"*.InvocationEndpoint":             between(1, 2048),
+	"*.InvocationRateLimitPerSecond":   between(1, math.MaxInt32),
+
+	"*.Tags":    upTo(50),
+	"Tag.Key":   between(1, 128),
+	"Tag.Value": upTo(256),
+}

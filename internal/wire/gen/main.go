@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 )
 
 // sources are the services whose API is generated.
@@ -39,6 +40,15 @@ var sources = []Source{
 		Client:  reflect.TypeFor[*cloudwatchlogs.Client](),
 		Errors:  cloudwatchlogs.TypeRegistry,
 		Limits:  logsLimits,
+	},
+	{
+		Package: "eventsapi",
+		Title:   "Amazon EventBridge",
+		Module:  "github.com/aws/aws-sdk-go-v2/service/eventbridge",
+		Client:  reflect.TypeFor[*eventbridge.Client](),
+		Errors:  eventbridge.TypeRegistry,
+		Limits:  eventsLimits,
+		Invalid: "ValidationException",
 	},
 }
 

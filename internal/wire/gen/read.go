@@ -21,6 +21,9 @@ type Source struct {
 	Errors  *smithy.TypeRegistry
 	Private []Private
 	Limits  map[string]Limit
+	// Invalid is the exception for a member that is missing or wrong: InvalidParameterException where it is empty. One
+	// that the model leaves out, as it does ValidationException, is added to it.
+	Invalid string
 	Encoded []string // lists, by "DescribeTasksOutput.tasks", that can also be answered as JSON made earlier
 }
 
@@ -57,8 +60,12 @@ func read(from Source) (*Service, error) {
 			svc.Operations = append(svc.Operations, op)
 		}
 	}
+	svc.Source.Invalid = cmp.Or(from.Invalid, "InvalidParameterException")
 	if svc.Errors, err = r.exceptions(); err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(svc.Errors, func(e Exception) bool { return e.Name == svc.Source.Invalid }) {
+		svc.Errors = append(svc.Errors, Exception{Name: svc.Source.Invalid, Status: 400})
 	}
 	svc.Structs = sortedValues(r.structs)
 	svc.Enums = sortedValues(r.enums)

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A checker writes the checks of the inputs and of what they hold.
 type checker struct {
@@ -20,8 +23,8 @@ func checks(svc *Service) *file {
 		if !c.needs(op.Input) {
 			continue
 		}
-		c.f.p("// Check returns an InvalidParameterException for the first member that is missing or wrong.")
-		c.f.p("func (in *%s) Check() error {\nif v := in.check(); v != nil {\nreturn NewInvalidParameterException(v.Message())\n}\nreturn nil\n}\n", op.Input.Name)
+		c.f.p("// Check returns %s for the first member that is missing or wrong.", article(svc.Source.Invalid))
+		c.f.p("func (in *%s) Check() error {\nif v := in.check(); v != nil {\nreturn New%s(v.Message())\n}\nreturn nil\n}\n", op.Input.Name, svc.Source.Invalid)
 		c.structure(op.Input)
 		c.reach(op.Input, reached)
 	}
@@ -31,6 +34,14 @@ func checks(svc *Service) *file {
 		}
 	}
 	return c.f
+}
+
+// article puts one in front of a name.
+func article(name string) string {
+	if strings.ContainsRune("AEIOU", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + name
 }
 
 // reach marks the structures below st.
