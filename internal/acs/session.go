@@ -194,14 +194,15 @@ func (s *session) beat() error {
 
 // look tells the agent what it does not know yet.
 func (s *session) look() error {
-	snap := s.Store.View()
+	dirty := s.takeDirty()
+	snap := s.Store.View() // not before dirty was taken: it has to have what dirty is about
 	if c, ok := store.Connections.Get(snap, s.key); ok && c.Epoch > s.epoch {
 		return errOvertaken
 	}
 	if i, ok := store.Instances.Get(snap, s.key); !ok || i.Status == gantry.InstanceInactive {
 		return errInactive
 	}
-	due := s.take(snap)
+	due := s.due(snap, dirty)
 	for len(due) > 0 && !s.out.full() {
 		n := min(len(due), maxPayloadTasks)
 		if err := s.sendPayload(snap, due[:n]); err != nil {
@@ -213,13 +214,18 @@ func (s *session) look() error {
 	return nil
 }
 
-// take is the tasks that the agent has to be told of: first those to stop, which
-// may make room for those to run, then the oldest.
-func (s *session) take(snap *store.Snapshot) []*gantry.Task {
+// takeDirty takes the tasks that have to be looked at.
+func (s *session) takeDirty() map[gantry.TaskID]bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	dirty := s.dirty
 	s.dirty = map[gantry.TaskID]bool{}
-	s.mu.Unlock()
+	return dirty
+}
+
+// due is those of some tasks that the agent has to be told of: first those to stop,
+// which may make room for those to run, then the oldest.
+func (s *session) due(snap *store.Snapshot, dirty map[gantry.TaskID]bool) []*gantry.Task {
 	var due []*gantry.Task
 	for id := range dirty {
 		t, ok := store.Tasks.Get(snap, string(s.cluster)+"/"+string(id))

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,34 @@ func TestManyTasksGoInFewMessagesAndWaitForAcknowledgements(t *testing.T) {
 	}
 	if messages != maxFlying+3 {
 		t.Errorf("%d tasks took %d messages, want %d", tasks, messages, maxFlying+3)
+	}
+}
+
+// TestNoTaskOfABurstIsForgotten: tasks are placed while the session looks at those
+// before them, so that looks and commits meet at every moment.
+func TestNoTaskOfABurstIsForgotten(t *testing.T) {
+	f := onLoopback(t)
+	p := f.connect(nil)
+	p.next(acsapi.TypeTaskManifest, new(acsapi.TaskManifestMessage))
+	const writers, each = 8, 500
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for n := range each {
+				f.task(gantry.TaskID(fmt.Sprintf("t%d-%d", w, n)), gantry.Running, gantry.Pending)
+			}
+		})
+	}
+	defer writing.Wait()
+	stuck := time.AfterFunc(time.Minute, func() { p.conn.CloseNow() })
+	defer stuck.Stop()
+	seen := map[string]bool{}
+	for len(seen) < writers*each {
+		m, told := p.payload()
+		for _, id := range told {
+			seen[id] = true
+		}
+		p.ack(m)
 	}
 }
 
