@@ -16,6 +16,8 @@ part "packages, with the race detector"
 CGO_ENABLED=1 go test -race -timeout 15m ./...
 part "the wire against the published messages"
 go -C internal/wire/gen test .
+part "schedule expressions against two libraries"
+go -C internal/events/schedule/oracle test .
 part "the whole program, genuine clients, real containers"
 build/setup.sh aws2 >/dev/null
 go -C e2e vet .
