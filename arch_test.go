@@ -45,7 +45,7 @@ var layers = []struct {
 
 	// Doors.
 	{"internal/api", join(words, "internal/wire/awsjson"), "routes and checks signatures for any service"},
-	{"internal/ecs", join(words, join(foundations, "internal/api")...), "an ECS operation is a transaction, for the principal that signed it"},
+	{"internal/ecs", join(words, join(foundations, "internal/api", "internal/service")...), "an ECS operation is a transaction, for the principal that signed it; how a deployment begins and shows is the service engine's"},
 	{"internal/acs", join(words, join(foundations, "internal/wire/acsapi", "internal/api")...), "tells agents what the store wants"},
 	{"internal/tcs", join(words, "internal/wire/acsapi", "internal/api"), "takes what agents measure"},
 

@@ -51,6 +51,10 @@ type Service struct {
 	EnableManagedTags    bool                 `json:"enableManagedTags,omitzero"`
 	EnableExecuteCommand bool                 `json:"enableExecuteCommand,omitzero"`
 	CreatedAt            time.Time            `json:"createdAt"`
+	// CreatedBy is the ARN of who created it.
+	CreatedBy string `json:"createdBy,omitzero"`
+	// InactiveAt is when a deleted service had no task left.
+	InactiveAt time.Time `json:"inactiveAt,omitzero"`
 }
 
 // Key is the service's place in the store: "<cluster>/<service>". Its ServiceHistory
@@ -103,6 +107,8 @@ type ServiceHistory struct {
 	Version int64 `json:"version"`
 	// Events are the newest, the newest first.
 	Events []ServiceEvent `json:"events,omitzero"`
+	// Hosts is how many container instances a DAEMON service belongs on: its desired count.
+	Hosts int `json:"hosts,omitzero"`
 	// Told are the conditions that hold and have an event already.
 	Told []Told `json:"told,omitzero"`
 	// Unplaced says why the last tasks to be started have no place; nil where all have.

@@ -190,10 +190,22 @@ func (s *server) cluster(t *testing.T) string {
 	return name
 }
 
-// empty stops the tasks of a cluster, deregisters the instances that tests made
-// up, and deletes it.
+// empty deletes the services of a cluster, stops its tasks, deregisters the instances
+// that tests made up, and deletes it.
 func empty(ctx context.Context, c *ecs.Client, cluster string) error {
 	var going []string
+	services, err := c.ListServices(ctx, &ecs.ListServicesInput{Cluster: &cluster, MaxResults: aws.Int32(100)})
+	if errors.As(err, new(*types.ClusterNotFoundException)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, arn := range services.ServiceArns {
+		if _, err := c.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: &cluster, Service: &arn, Force: aws.Bool(true)}); err != nil {
+			return err
+		}
+	}
 	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		tasks, err := c.ListTasks(ctx, &ecs.ListTasksInput{Cluster: &cluster, DesiredStatus: status})
 		if errors.As(err, new(*types.ClusterNotFoundException)) {

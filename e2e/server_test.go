@@ -137,7 +137,7 @@ func up(dir string, flags ...string) (*server, error) {
 // spawn starts the process and returns at once; ended tells how it ended.
 func (s *server) spawn(flags ...string) (ended <-chan error, err error) {
 	s.out = new(output)
-	s.cmd = exec.Command(program(), append([]string{"up", "--data-dir", s.dir, "--listen", "127.0.0.1:0"}, flags...)...)
+	s.cmd = exec.Command(program(), append([]string{"up", "--data-dir", s.dir, "--listen", "127.0.0.1:0", "--task-warmup", "0s"}, flags...)...)
 	s.cmd.Env = clean()
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"syscall"
@@ -17,6 +19,7 @@ import (
 	"gantry/internal/ledger"
 	"gantry/internal/lifecycle"
 	"gantry/internal/logs"
+	"gantry/internal/service"
 	"gantry/internal/store"
 	"gantry/internal/tcs"
 	"gantry/internal/wire"
@@ -64,6 +67,7 @@ type controlConfig struct {
 	endpoint       string
 	open           bool // other machines can reach the endpoint
 	anyCredentials bool
+	scheduling     service.Settings
 	log            *slog.Logger
 }
 
@@ -81,6 +85,8 @@ type control struct {
 	tcs      *tcs.Server
 	logs     *logs.Engine
 	logOps   *logsapi.Operations
+	// services keeps the tasks of services running.
+	services *service.Controller
 	// lifecycle ends and forgets tasks, clusters and container instances.
 	lifecycle *lifecycle.Controller
 }
@@ -123,6 +129,10 @@ func (c *control) make(ctx context.Context) (err error) {
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
 		Settings: c.ecs, KeepUnknown: c.restored,
 	})
+	c.services = &service.Controller{
+		Store: c.store, Ledger: c.ledger, Settings: c.scheduling, Now: time.Now,
+		NewTaskID: newTaskID, NewUUID: uuid.NewString, NewSeed: rand.Uint64, Log: c.log,
+	}
 	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Now: time.Now, Log: c.log}
 	if c.logs, err = logs.Open(c.dir.file(logsFolder), c.log); err != nil {
 		return fmt.Errorf("open the logs: %w", err)
@@ -135,6 +145,7 @@ func (c *control) make(ctx context.Context) (err error) {
 func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.watchStore(ctx) })
+	g.Go(func() error { return c.services.Run(ctx) })
 	g.Go(func() error { return c.lifecycle.Run(ctx) })
 	g.Go(func() error { return c.logs.Run(ctx) })
 	g.Go(func() error { return c.acs.Run(ctx) })
@@ -198,6 +209,12 @@ func (c *control) close() {
 	if err := c.store.Close(); err != nil {
 		c.log.Error("close the state", "error", err)
 	}
+}
+
+// newTaskID makes a task's id: 32 hexadecimal digits.
+func newTaskID() gantry.TaskID {
+	id := uuid.New()
+	return gantry.TaskID(hex.EncodeToString(id[:]))
 }
 
 // principals finds access keys in the store.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/service"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -35,6 +36,7 @@ type upOptions struct {
 	anyCredentials bool
 	logLevel       string
 	pullBehavior   string
+	taskWarmup     time.Duration
 }
 
 func newUp() *cobra.Command {
@@ -59,6 +61,7 @@ stops the tasks too.`,
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
 	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
 	f.StringVar(&o.pullBehavior, "image-pull-behavior", pullBehaviors[0], "when registries are asked for images, as the ECS agent's ECS_IMAGE_PULL_BEHAVIOR: "+strings.Join(pullBehaviors, ", "))
+	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
 	return cmd
 }
 
@@ -78,6 +81,9 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	}
 	if !slices.Contains(pullBehaviors, o.pullBehavior) {
 		return fmt.Errorf("--image-pull-behavior %s: choose one of %s", o.pullBehavior, strings.Join(pullBehaviors, ", "))
+	}
+	if o.taskWarmup < 0 {
+		return fmt.Errorf("--task-warmup %s: a time cannot be negative", o.taskWarmup)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -116,7 +122,9 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	endpoint := endpointOf(ln.Addr())
 	p.step("data dir %s, region %s, account %s", d.path, id.Region, id.Account)
 
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, log: log})
+	scheduling := service.DefaultSettings
+	scheduling.Warmup = o.taskWarmup
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, log: log})
 	if err != nil {
 		return err
 	}

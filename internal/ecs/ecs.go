@@ -51,6 +51,10 @@ type Config struct {
 	NewID func() string
 	// NewUUID makes the ids of containers: random ones where nil.
 	NewUUID func() string
+	// NewRevision makes the 19 digits of service revisions, and NewDeployment the 21
+	// letters and digits of service deployments: random ones where nil.
+	NewRevision   func() gantry.RevisionID
+	NewDeployment func() gantry.DeploymentID
 	// NewSeed feeds the random placement strategy: random where nil.
 	NewSeed func() uint64
 }
@@ -85,6 +89,12 @@ func New(cfg Config) *Service {
 	if cfg.NewUUID == nil {
 		cfg.NewUUID = uuid.NewString
 	}
+	if cfg.NewRevision == nil {
+		cfg.NewRevision = randomRevision
+	}
+	if cfg.NewDeployment == nil {
+		cfg.NewDeployment = randomDeployment
+	}
 	if cfg.NewSeed == nil {
 		cfg.NewSeed = randomSeed
 	}
@@ -113,6 +123,12 @@ func (s *Service) Operations() *ecsapi.Operations {
 		StopTask:      s.stopTask,
 		DescribeTasks: s.describeTasks,
 		ListTasks:     s.listTasks,
+
+		CreateService:    s.createService,
+		UpdateService:    s.updateService,
+		DeleteService:    s.deleteService,
+		DescribeServices: s.describeServices,
+		ListServices:     s.listServices,
 
 		RegisterContainerInstance:     s.registerContainerInstance,
 		DeregisterContainerInstance:   s.deregisterContainerInstance,

@@ -106,5 +106,5 @@ func cloneHistory(h *gantry.ServiceHistory) *gantry.ServiceHistory {
 func sameDeployment(a, b *gantry.Deployment) bool { return reflect.DeepEqual(a, b) }
 
 func sameHistory(a, b *gantry.ServiceHistory) bool {
-	return slices.Equal(a.Told, b.Told) && reflect.DeepEqual(a.Unplaced, b.Unplaced) && reflect.DeepEqual(a.Rebalance, b.Rebalance)
+	return a.Hosts == b.Hosts && slices.Equal(a.Told, b.Told) && reflect.DeepEqual(a.Unplaced, b.Unplaced) && reflect.DeepEqual(a.Rebalance, b.Rebalance)
 }

@@ -148,6 +148,9 @@ func (c *Controller) decide(tx *store.Tx, key string) (decision, error) {
 	if d.plan.Status != "" {
 		next := *look.Service
 		next.Status = d.plan.Status
+		if next.Status == gantry.ServiceInactive {
+			next.InactiveAt = now
+		}
 		store.Services.Put(tx, &next)
 	}
 	wrote := d.plan

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gantry"
+	"gantry/internal/wire/ecsapi"
 )
 
 // A HostState is what a DAEMON service wants on a container instance. An instance that
@@ -30,6 +31,18 @@ func DaemonCount(hosts map[gantry.InstanceID]HostState) int {
 		}
 	}
 	return n
+}
+
+// Desired is how many tasks a service wants: the user's count, or, of a DAEMON service,
+// what the scheduler counted last.
+func Desired(s *gantry.Service, h *gantry.ServiceHistory) int {
+	switch {
+	case s.Status != gantry.ServiceActive:
+		return 0
+	case s.Scheduling == ecsapi.SchedulingStrategyDaemon:
+		return h.Hosts
+	}
+	return s.DesiredCount
 }
 
 // occupy takes the next step of a DAEMON service: one task of the wanted revision on

@@ -103,6 +103,9 @@ func MakePlan(now time.Time, look Look, set Settings) Plan {
 		deployment: look.Deployment.Clone(), history: cloneHistory(look.History),
 	}
 	p.count()
+	if look.Service.Scheduling == ecsapi.SchedulingStrategyDaemon {
+		p.history.Hosts = p.bounds.Desired
+	}
 	p.begin()
 	p.reckon()
 	if p.steer() || p.advance() {

@@ -1,0 +1,152 @@
+package ecs
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"gantry"
+	"gantry/internal/ledger"
+	"gantry/internal/placement"
+	"gantry/internal/store"
+	"gantry/internal/taskdef"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+// offered are the members of CreateService and UpdateService that are about what gantry
+// does not offer yet.
+type offered struct {
+	providers  []ecsapi.CapacityProviderStrategyItem
+	platform   *string
+	network    *ecsapi.NetworkConfiguration
+	balancers  []ecsapi.LoadBalancer
+	registries []ecsapi.ServiceRegistry
+	connect    *ecsapi.ServiceConnectConfiguration
+	volumes    []ecsapi.ServiceVolumeConfiguration
+	lattice    []ecsapi.VpcLatticeConfiguration
+	gateways   []ecsapi.GatewayConnector
+	monitoring *ecsapi.MonitoringConfiguration
+}
+
+// checkOffered refuses them where they ask for something: an empty list asks for nothing.
+func checkOffered(o offered) error {
+	for _, absent := range []struct {
+		used bool
+		what string
+	}{
+		{len(o.providers) > 0, "capacityProviderStrategy: use the launchType EC2 or EXTERNAL"},
+		{o.platform != nil, "platformVersion: it belongs to the launchType FARGATE"},
+		{o.network != nil, "networkConfiguration: it belongs to the network mode awsvpc"},
+		{len(o.balancers) > 0, "loadBalancers"},
+		{len(o.registries) > 0, "serviceRegistries"},
+		{o.connect != nil && wire.Value(o.connect.Enabled), "serviceConnectConfiguration"},
+		{len(o.volumes) > 0, "volumeConfigurations"},
+		{len(o.lattice) > 0, "vpcLatticeConfigurations"},
+		{len(o.gateways) > 0, "gatewayConnectors"},
+		{o.monitoring != nil, "monitoring"},
+	} {
+		if absent.used {
+			name, hint, _ := strings.Cut(absent.what, ": ")
+			if hint != "" {
+				hint = " (" + hint + ")"
+			}
+			return notYet("%s of a service is not offered by gantry yet%s.", name, hint)
+		}
+	}
+	return nil
+}
+
+func checkController(c *ecsapi.DeploymentController) error {
+	if c == nil || c.Type == ecsapi.DeploymentControllerTypeEcs {
+		return nil
+	}
+	return notYet("The deploymentController %s is not offered by gantry yet: use ECS.", c.Type)
+}
+
+// deployable finds the task definition of a new revision.
+func (s *Service) deployable(r store.Reader, ref *string) (*gantry.Definition, error) {
+	if wire.Value(ref) == "" {
+		return nil, invalid("taskDefinition is required: a family, family:revision or an ARN.")
+	}
+	return s.runnable(r, *ref)
+}
+
+// checkScheduling checks what the scheduling strategy rules out. Given is the desired
+// count of the request.
+func checkScheduling(sv *gantry.Service, given *int32) error {
+	if sv.Scheduling != ecsapi.SchedulingStrategyDaemon {
+		if given == nil {
+			return invalid("desiredCount is required where the schedulingStrategy is REPLICA: a number of tasks.")
+		}
+		return nil
+	}
+	switch {
+	case given != nil:
+		return invalid("The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again.")
+	case len(sv.Strategies) > 0:
+		return invalid("The daemon scheduling strategy does not support placement strategies. Remove the placementStrategy and try again.")
+	case *sv.Configuration.MaximumPercent != 100:
+		return invalid("The daemon scheduling strategy does not support values other than 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again.")
+	case sv.Configuration.Strategy != ecsapi.DeploymentStrategyRolling:
+		return invalid("The daemon scheduling strategy supports the deployment strategy ROLLING only.")
+	case sv.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled:
+		return invalid("The daemon scheduling strategy does not support availabilityZoneRebalancing. Set it to DISABLED and try again.")
+	}
+	return nil
+}
+
+// checkService checks a service as it is to be, with the revision that its tasks are
+// to be made from.
+func checkService(sv *gantry.Service, revision *gantry.ServiceRevision, d *gantry.Definition) error {
+	if err := taskdef.NotYet(d.Wire, nil); err != nil {
+		return err
+	}
+	if sv.EnableExecuteCommand {
+		return notYet("enableExecuteCommand asks for ECS Exec, which gantry does not offer yet: leave it out.")
+	}
+	if !slices.Contains(d.Wire.Compatibilities, ecsapi.Compatibility(revision.LaunchType)) {
+		return invalid("Task definition does not support launch_type %s.", revision.LaunchType)
+	}
+	if err := checkConfiguration(sv.Configuration); err != nil {
+		return err
+	}
+	if err := checkRebalancing(sv); err != nil {
+		return err
+	}
+	_, err := placement.Compile(ledger.Spec(ledger.Batch{
+		Definition:  d,
+		Task:        gantry.Task{Cluster: sv.Cluster, LaunchType: revision.LaunchType, Group: gantry.ServiceGroup(string(sv.Name))},
+		Constraints: sv.Constraints, Strategies: sv.Strategies,
+	}))
+	if wrong, ok := errors.AsType[*placement.InvalidError](err); ok {
+		return ecsapi.NewInvalidParameterException(wrong.Message)
+	}
+	return err
+}
+
+// checkRebalancing: tasks that are not spread over the zones first are not to be moved
+// between them.
+func checkRebalancing(sv *gantry.Service) error {
+	if sv.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled && !spreadsZones(sv) {
+		return invalid("availabilityZoneRebalancing needs a placementStrategy that spreads over attribute:ecs.availability-zone first, or none. Set it to DISABLED, or change the placementStrategy, and try again.")
+	}
+	return nil
+}
+
+// spreadsZones reports whether a service's tasks are spread over the zones first.
+func spreadsZones(sv *gantry.Service) bool {
+	if len(sv.Strategies) == 0 {
+		return true
+	}
+	first := sv.Strategies[0]
+	return first.Type == ecsapi.PlacementStrategyTypeSpread && wire.Value(first.Field) == "attribute:"+gantry.AttributeZone
+}
+
+// defaultRebalancing is ENABLED for every service that it suits.
+func defaultRebalancing(sv *gantry.Service) ecsapi.AvailabilityZoneRebalancing {
+	if sv.Scheduling == ecsapi.SchedulingStrategyDaemon || !spreadsZones(sv) {
+		return ecsapi.AvailabilityZoneRebalancingDisabled
+	}
+	return ecsapi.AvailabilityZoneRebalancingEnabled
+}

@@ -1,0 +1,45 @@
+package ecs
+
+import (
+	"context"
+
+	"gantry"
+	"gantry/internal/store"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+// deleteService has a service's tasks stopped and then the service INACTIVE. Without
+// force it has to be scaled to 0 and to be so.
+func (s *Service) deleteService(ctx context.Context, in *ecsapi.DeleteServiceInput) (*ecsapi.DeleteServiceOutput, error) {
+	var out *gantry.Service
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		c, err := s.cluster(tx, in.Cluster)
+		if err != nil {
+			return err
+		}
+		sv, err := s.activeService(tx, c.Name, *in.Service)
+		if err != nil {
+			return err
+		}
+		if !wire.Value(in.Force) && sv.Scheduling == ecsapi.SchedulingStrategyReplica {
+			if sv.DesiredCount > 0 {
+				return invalid("The service cannot be stopped while it is scaled above 0.")
+			}
+			for t := range store.TasksByGroup.All(tx, string(c.Name)+"/"+string(gantry.ServiceGroup(string(sv.Name)))) {
+				if t.LastStatus != gantry.Stopped && t.Revision() != "" {
+					return invalid("The service cannot be stopped while deployments are active.")
+				}
+			}
+		}
+		next := *sv
+		next.Status, next.DesiredCount = gantry.ServiceDraining, 0
+		out = &next
+		store.Services.Put(tx, out)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.DeleteServiceOutput{Service: s.showService(s.store.View(), out, true)}, nil
+}

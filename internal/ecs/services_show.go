@@ -1,0 +1,112 @@
+package ecs
+
+import (
+	"slices"
+	"time"
+
+	"gantry"
+	"gantry/internal/service"
+	"gantry/internal/store"
+	"gantry/internal/wire/ecsapi"
+)
+
+// showService is a service as ECS answers it.
+func (s *Service) showService(snap *store.Snapshot, sv *gantry.Service, tags bool) *ecsapi.Service {
+	place := s.cfg.Place
+	history, ok := store.ServiceHistories.Get(snap, sv.Key())
+	if !ok {
+		history = &gantry.ServiceHistory{}
+	}
+	out := &ecsapi.Service{
+		ServiceArn:                    new(string(place.Service(sv.Cluster, string(sv.Name)))),
+		ServiceName:                   new(string(sv.Name)),
+		ClusterArn:                    new(string(place.Cluster(sv.Cluster))),
+		Status:                        new(string(sv.Status)),
+		DesiredCount:                  new(int32(service.Desired(sv, history))),
+		SchedulingStrategy:            sv.Scheduling,
+		DeploymentController:          &ecsapi.DeploymentController{Type: ecsapi.DeploymentControllerTypeEcs},
+		DeploymentConfiguration:       sv.Configuration,
+		PlacementConstraints:          shown(sv.Constraints),
+		PlacementStrategy:             shown(sv.Strategies),
+		AvailabilityZoneRebalancing:   sv.Rebalancing,
+		HealthCheckGracePeriodSeconds: new(int32(sv.GracePeriod / time.Second)),
+		EnableECSManagedTags:          new(sv.EnableManagedTags),
+		EnableExecuteCommand:          new(sv.EnableExecuteCommand),
+		PropagateTags:                 sv.PropagateTags,
+		LoadBalancers:                 []ecsapi.LoadBalancer{},
+		ServiceRegistries:             []ecsapi.ServiceRegistry{},
+		Deployments:                   []ecsapi.Deployment{},
+		Events:                        []ecsapi.ServiceEvent{},
+		RunningCount:                  new(int32(0)),
+		PendingCount:                  new(int32(0)),
+		CreatedAt:                     at(sv.CreatedAt),
+		CreatedBy:                     some(sv.CreatedBy),
+	}
+	if tags {
+		out.Tags = shown(sv.Tags)
+	}
+	for _, e := range history.Events {
+		out.Events = append(out.Events, ecsapi.ServiceEvent{Id: new(e.ID), CreatedAt: at(e.At), Message: new(e.Message)})
+	}
+	newest := newestDeployment(snap, sv)
+	if newest == nil {
+		return out
+	}
+	if revision := serviceRevision(snap, sv, newest.Rollout().Revision); revision != nil {
+		out.TaskDefinition, out.LaunchType = new(string(place.Definition(revision.Definition))), revision.LaunchType
+	}
+	if sv.Status == gantry.ServiceInactive {
+		return out
+	}
+	out.CurrentServiceDeployment = new(string(place.ServiceDeployment(newest)))
+	for _, e := range service.Entries(int(*out.DesiredCount), deploymentsOf(snap, sv), serviceTasks(snap, sv)) {
+		out.Deployments = append(out.Deployments, s.showEntry(snap, sv, e))
+		*out.RunningCount += int32(e.Running)
+		*out.PendingCount += int32(e.Pending)
+		if revision := serviceRevision(snap, sv, e.Rollout.Revision); revision != nil {
+			out.CurrentServiceRevisions = append(out.CurrentServiceRevisions, ecsapi.ServiceCurrentRevisionSummary{
+				Arn: new(string(place.ServiceRevision(revision))), RequestedTaskCount: new(int32(e.Desired)),
+				RunningTaskCount: new(int32(e.Running)), PendingTaskCount: new(int32(e.Pending)),
+			})
+		}
+	}
+	return out
+}
+
+// showEntry is one of service.deployments.
+func (s *Service) showEntry(r store.Reader, sv *gantry.Service, e service.Entry) ecsapi.Deployment {
+	out := ecsapi.Deployment{
+		Id:                 new(e.Rollout.Revision.StartedBy()),
+		Status:             new(e.Status),
+		DesiredCount:       new(int32(e.Desired)),
+		RunningCount:       new(int32(e.Running)),
+		PendingCount:       new(int32(e.Pending)),
+		FailedTasks:        new(int32(e.Rollout.FailedTasks)),
+		CreatedAt:          at(e.Rollout.StartedAt),
+		UpdatedAt:          at(e.Rollout.UpdatedAt),
+		RolloutState:       e.Rollout.State,
+		RolloutStateReason: new(e.Rollout.Reason),
+	}
+	if revision := serviceRevision(r, sv, e.Rollout.Revision); revision != nil {
+		out.TaskDefinition, out.LaunchType = new(string(s.cfg.Place.Definition(revision.Definition))), revision.LaunchType
+	}
+	return out
+}
+
+// serviceTasks are the tasks that a service has started and the store still knows.
+func serviceTasks(r store.Reader, sv *gantry.Service) []*gantry.Task {
+	return slices.Collect(store.TasksByGroup.All(r, string(sv.Cluster)+"/"+string(gantry.ServiceGroup(string(sv.Name)))))
+}
+
+// deploymentsOf are the deployments of a service, the newest first. Those of an earlier
+// service of the name, which may be there for a while, are not among them.
+func deploymentsOf(r store.Reader, sv *gantry.Service) []*gantry.Deployment {
+	var out []*gantry.Deployment
+	for d := range store.Deployments.All(r, sv.Key()+"/") {
+		if !d.CreatedAt.Before(sv.CreatedAt) {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(a, b *gantry.Deployment) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return out
+}
