@@ -28,6 +28,7 @@ var layers = []struct {
 	{"internal/wire/ecsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
 	{"internal/wire/logsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
 	{"internal/wire/eventsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
+	{"internal/wire/acsapi", []string{"internal/wire/ecsapi"}, "reports of many tasks are the API's own calls"},
 	{"internal/wire/awsjson", []string{"internal/wire"}, "a protocol carries any service"},
 
 	// Foundations.

@@ -104,13 +104,13 @@ func openPlane(ctx context.Context, dir, endpoint string) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
+	operations := ecs.New(ecs.Config{
+		Place: place, Store: st, Ledger: ledger.New(st), Zone: string(place.Region) + "a",
+		Endpoints: ecs.Endpoints{ACS: endpoint + "/acs/", TCS: endpoint + "/tcs/"},
+	})
 	return &plane{
-		store: st, log: log,
-		ecs: ecs.New(ecs.Config{
-			Place: place, Store: st, Ledger: ledger.New(st), Zone: string(place.Region) + "a",
-			Endpoints: ecs.Endpoints{ACS: endpoint + "/acs/", TCS: endpoint + "/tcs/"},
-		}),
-		acs: acs.New(acs.Config{Place: place, Store: st, Now: time.Now, NewID: uuid.NewString, Log: log}),
+		store: st, log: log, ecs: operations,
+		acs: acs.New(acs.Config{Place: place, Store: st, Reports: operations, Now: time.Now, NewID: uuid.NewString, Log: log}),
 		tcs: tcs.New(tcs.Config{Place: place, Health: noHealth{}, Log: log}),
 	}, nil
 }

@@ -127,7 +127,7 @@ func (c *control) make(ctx context.Context) (err error) {
 	})
 	c.acs = acs.New(acs.Config{
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
-		Settings: c.ecs, KeepUnknown: c.restored,
+		Settings: c.ecs, Reports: c.ecs, KeepUnknown: c.restored,
 	})
 	c.services = &service.Controller{
 		Store: c.store, Ledger: c.ledger, Settings: c.scheduling, Now: time.Now,

@@ -69,6 +69,9 @@ type Config struct {
 	Settings Settings
 	// Roles is nil where no task has role credentials.
 	Roles Roles
+	// Reports takes what agents tell of their tasks on the connection; nil where they
+	// have to call the API for it.
+	Reports Reports
 	// KeepUnknown forbids agents to stop tasks that the store does not know. It is
 	// set once the store was restored from a backup, which may be older than the tasks.
 	KeepUnknown bool

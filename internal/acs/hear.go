@@ -33,6 +33,11 @@ func (s *session) hear(f acsapi.Frame) error {
 		if s.decode(f, &ask) {
 			return s.verify(ask)
 		}
+	case acsapi.TypeStateChanges:
+		var changes acsapi.TaskStateChanges
+		if s.decode(f, &changes) {
+			s.report(changes)
+		}
 	case acsapi.TypeHeartbeatAck, acsapi.TypeCredentialsAck:
 		// That it was said is all there is to it.
 	default:

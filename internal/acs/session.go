@@ -44,6 +44,8 @@ type session struct {
 	out   *outbox
 	heard time.Time // when the agent last said anything
 	asked string    // the message id of the manifest whose question is unanswered
+	// reporting holds one for each batch of state changes that is being recorded.
+	reporting chan struct{}
 
 	woken chan struct{} // holds one: there is something to look at
 	mu    sync.Mutex
@@ -54,7 +56,7 @@ func newSession(s *Server, h hello, conn *websocket.Conn, epoch int64) *session 
 	return &session{
 		Server: s, hello: h, conn: conn, epoch: epoch,
 		arn: string(s.Place.Instance(h.cluster, h.instance)),
-		out: newOutbox(h.started), heard: s.Now(),
+		out: newOutbox(h.started), heard: s.Now(), reporting: make(chan struct{}, maxReporting),
 		woken: make(chan struct{}, 1), dirty: map[gantry.TaskID]bool{},
 	}
 }
@@ -161,6 +163,9 @@ func (s *session) converse(ctx context.Context, timeline store.Revision, frames 
 // begin tells the agent what should be here, and has a look at everything.
 func (s *session) begin(timeline store.Revision) error {
 	snap := s.Store.View()
+	if err := s.welcome(snap); err != nil {
+		return err
+	}
 	manifest := acsapi.TaskManifestMessage{
 		MessageID: s.NewID(), ClusterArn: string(s.Place.Cluster(s.cluster)), ContainerInstanceArn: s.arn,
 		GeneratedAt: s.Now().UnixMilli(), Timeline: int64(timeline), Tasks: []acsapi.TaskIdentifier{},

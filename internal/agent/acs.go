@@ -141,9 +141,17 @@ func (a *Agent) controlSession(ctx context.Context, allCredentials bool) (opened
 type session struct {
 	agent *Agent
 	conn  *websocket.Conn
+	// batches are the state changes that go through this connection; nil while it takes none.
+	batches *batches
 }
 
 func (s *session) run(ctx context.Context) error {
+	defer func() {
+		if s.batches != nil {
+			s.agent.reports.use(nil)
+			s.batches.lose()
+		}
+	}()
 	reading, quit := context.WithCancel(context.WithoutCancel(ctx))
 	defer quit()
 	incoming, ended := listen(reading, s.conn)

@@ -45,6 +45,7 @@ type Agent struct {
 	journal *engine.Journal
 	engine  *engine.Engine
 	ecs     *ecsClient
+	reports *reporter
 	// containers is asked for its health only.
 	containers    engine.Containers
 	runtimeHealth runtimeHealth
@@ -81,6 +82,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Agent, error) {
 		cfg: cfg, log: cfg.Logger, containers: parts.Containers, roles: newRoles(), beat: make(chan struct{}, 1),
 		ecs: &ecsClient{endpoint: cfg.Endpoint, signer: signer{keys: cfg.Credentials, region: cfg.Region}, http: newHTTP()},
 	}
+	a.reports = newReporter(a.ecs)
 	if a.journal, err = engine.OpenJournal(filepath.Join(cfg.DataDir, "agent.db")); err != nil {
 		return nil, fmt.Errorf("start the agent: %w", err)
 	}
@@ -90,7 +92,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Agent, error) {
 		LeastDisk: cfg.LeastDisk, Boot: boot, Logger: cfg.Logger,
 	}, engine.Parts{
 		Images: parts.Images, Containers: parts.Containers, Prober: parts.Prober, Sandboxes: parts.Sandboxes,
-		Network: parts.Network, Logs: parts.Logs, Disk: parts.Disk, Submitter: a.ecs, Random: randomReader,
+		Network: parts.Network, Logs: parts.Logs, Disk: parts.Disk, Submitter: a.reports, Random: randomReader,
 	}, a.journal)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the agent: %w", err), a.journal.Close())

@@ -2,13 +2,10 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"gantry/internal/agent/engine"
-	"gantry/internal/wire"
 	"gantry/internal/wire/awsjson"
 	"gantry/internal/wire/ecsapi"
 )
@@ -70,13 +67,5 @@ func (c *ecsClient) post(ctx context.Context, operation string, in, out any) err
 // will never be another one.
 func (c *ecsClient) SubmitTaskStateChange(ctx context.Context, change *ecsapi.SubmitTaskStateChangeInput) error {
 	var out ecsapi.SubmitTaskStateChangeOutput
-	err := c.call(ctx, "SubmitTaskStateChange", change, &out)
-	var refused *wire.Error
-	if errors.As(err, &refused) {
-		switch refused.Code {
-		case "AccessDeniedException", "InvalidParameterException", "ClientException":
-			return &engine.Rejection{Err: err}
-		}
-	}
-	return err
+	return rejection(c.call(ctx, "SubmitTaskStateChange", change, &out))
 }

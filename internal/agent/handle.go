@@ -64,6 +64,10 @@ func (s *session) handle(ctx context.Context, f acsapi.Frame) error {
 		return take(ctx, s, f, s.manifest)
 	case acsapi.TypeTaskStopVerificationAck:
 		return take(ctx, s, f, s.stopVerified)
+	case acsapi.TypeWelcome:
+		return take(ctx, s, f, s.welcome)
+	case acsapi.TypeStateChangesAck:
+		return take(ctx, s, f, s.stateChangesTaken)
 	}
 	if exceptions[f.Type] {
 		var e struct{ Message string }
@@ -102,6 +106,25 @@ func (s *session) heartbeat(ctx context.Context, m *acsapi.HeartbeatMessage) err
 	default:
 	}
 	return s.send(ctx, acsapi.TypeHeartbeatAck, acsapi.HeartbeatAckRequest{MessageID: m.MessageID})
+}
+
+// welcome sends state changes through this connection from now on, if the control plane takes them there.
+func (s *session) welcome(ctx context.Context, m *acsapi.WelcomeMessage) error {
+	if m.MaxStateChanges <= 0 || s.batches != nil {
+		return nil
+	}
+	s.batches = newBatches(*m, func(changes acsapi.TaskStateChanges) error {
+		return s.send(ctx, acsapi.TypeStateChanges, changes)
+	})
+	s.agent.reports.use(s.batches)
+	return nil
+}
+
+func (s *session) stateChangesTaken(_ context.Context, m *acsapi.TaskStateChangesAck) error {
+	if s.batches != nil {
+		s.batches.answered(m)
+	}
+	return nil
 }
 
 // payload hands tasks to the engine. It is acknowledged once all of them are on disk; if one makes no sense it is not,

@@ -169,3 +169,32 @@ func (s *scenario) String() string {
 	}
 	return out
 }
+
+// TestReportsOfManyTasksAtOnce: each is answered, and does, what its own call would.
+func TestReportsOfManyTasksAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.makeCluster("prod")
+	w.define("web", 128, 64)
+	w.join("prod", 1024, 1024)
+	tasks := w.run("prod", "web", 2)
+	change := func(task *string, status string) ecsapi.SubmitTaskStateChangeInput {
+		return ecsapi.SubmitTaskStateChangeInput{Cluster: new("prod"), Task: task, Status: &status}
+	}
+	answers := w.SubmitTaskStateChanges(w.ctx, []ecsapi.SubmitTaskStateChangeInput{
+		change(tasks[0].TaskArn, "RUNNING"), change(tasks[1].TaskArn, "SLEEPING"), change(new("0123456789abcdef0123456789abcdef"), "STOPPED"),
+		change(tasks[1].TaskArn, "STOPPED"), change(tasks[0].TaskArn, "STOPPED"),
+	})
+	w.wantRefusal(answers[1], "InvalidParameterException: Invalid status: SLEEPING. Valid values are: PENDING, RUNNING, STOPPED.")
+	for _, i := range []int{0, 2, 3, 4} {
+		if answers[i] != nil {
+			t.Errorf("change %d: %v", i, answers[i])
+		}
+	}
+	described := must(w, w.ops.DescribeTasks, &ecsapi.DescribeTasksInput{Cluster: new("prod"), Tasks: []string{*tasks[0].TaskArn, *tasks[1].TaskArn}})
+	for _, task := range described.Tasks {
+		if *task.LastStatus != "STOPPED" {
+			t.Errorf("%s is %s", *task.TaskArn, *task.LastStatus)
+		}
+	}
+	w.run("prod", "web", 8) // their room is free again
+}

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,30 +17,67 @@ import (
 const acknowledged = "OK"
 
 func (s *Service) submitTaskStateChange(ctx context.Context, in *ecsapi.SubmitTaskStateChangeInput) (*ecsapi.SubmitTaskStateChangeOutput, error) {
-	status, err := reportedStatus(in.Status)
+	key, r, err := s.reportOf(in)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range in.Containers {
-		if _, err := reportedStatus(c.Status); err != nil {
-			return nil, err
-		}
-	}
-	err = s.told(ctx, in.Cluster, in.Task, report{
-		status: status, reason: wire.Value(in.Reason), containers: in.Containers,
-		pullStarted: moment(in.PullStartedAt), pullStopped: moment(in.PullStoppedAt), end: moment(in.ExecutionStoppedAt),
-	})
-	if err != nil {
+	if err := s.told(ctx, key, r); err != nil {
 		return nil, err
 	}
 	return &ecsapi.SubmitTaskStateChangeOutput{Acknowledgment: new(acknowledged)}, nil
+}
+
+// SubmitTaskStateChanges does for each change what SubmitTaskStateChange does, in one
+// transaction, and returns what it would answer: nil, or its exception.
+func (s *Service) SubmitTaskStateChanges(ctx context.Context, changes []ecsapi.SubmitTaskStateChangeInput) []error {
+	answers := make([]error, len(changes))
+	keys, reports := make([]string, len(changes)), make([]report, len(changes))
+	for i := range changes {
+		if answers[i] = changes[i].Check(); answers[i] == nil {
+			keys[i], reports[i], answers[i] = s.reportOf(&changes[i])
+		}
+	}
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		for i, key := range keys {
+			if answers[i] == nil {
+				s.hear(tx, key, reports[i])
+			}
+		}
+		return nil
+	})
+	for i := range answers {
+		answers[i] = cmp.Or(answers[i], err)
+	}
+	return answers
+}
+
+// reportOf is what a SubmitTaskStateChange says, and the key of the task it is about.
+func (s *Service) reportOf(in *ecsapi.SubmitTaskStateChangeInput) (key string, r report, err error) {
+	status, err := reportedStatus(in.Status)
+	if err != nil {
+		return "", report{}, err
+	}
+	for _, c := range in.Containers {
+		if _, err := reportedStatus(c.Status); err != nil {
+			return "", report{}, err
+		}
+	}
+	key, err = s.taskKey(in.Cluster, in.Task)
+	return key, report{
+		status: status, reason: wire.Value(in.Reason), containers: in.Containers,
+		pullStarted: moment(in.PullStartedAt), pullStopped: moment(in.PullStoppedAt), end: moment(in.ExecutionStoppedAt),
+	}, err
 }
 
 func (s *Service) submitContainerStateChange(ctx context.Context, in *ecsapi.SubmitContainerStateChangeInput) (*ecsapi.SubmitContainerStateChangeOutput, error) {
 	if _, err := reportedStatus(in.Status); err != nil {
 		return nil, err
 	}
-	err := s.told(ctx, in.Cluster, in.Task, report{containers: []ecsapi.ContainerStateChange{{
+	key, err := s.taskKey(in.Cluster, in.Task)
+	if err != nil {
+		return nil, err
+	}
+	err = s.told(ctx, key, report{containers: []ecsapi.ContainerStateChange{{
 		ContainerName: in.ContainerName, Status: in.Status, ExitCode: in.ExitCode, Reason: in.Reason,
 		RuntimeId: in.RuntimeId, NetworkBindings: in.NetworkBindings,
 	}}})
@@ -67,41 +105,45 @@ func reportedStatus(text *string) (gantry.TaskStatus, error) {
 	return "", invalid("Invalid status: %s. Valid values are: PENDING, RUNNING, STOPPED.", wire.Shorten(*text))
 }
 
-// told takes over what an agent reports about a task, and frees what the task took
-// once it is STOPPED.
-func (s *Service) told(ctx context.Context, clusterRef, taskRef *string, r report) error {
+// taskKey is the key of the task that a report names.
+func (s *Service) taskKey(clusterRef, taskRef *string) (string, error) {
 	cluster, err := s.clusterName(clusterRef)
 	if err != nil {
-		return err
+		return "", err
 	}
 	id, err := s.taskID(cluster, wire.Value(taskRef))
-	if err != nil {
-		return err
-	}
-	return s.changeTask(ctx, cluster, id, func(tx *store.Tx, t *gantry.Task) *gantry.Task {
-		return tell(t, r, essentialOf(tx, t), s.now())
+	return string(cluster) + "/" + string(id), err
+}
+
+// told takes over what an agent reports about a task.
+func (s *Service) told(ctx context.Context, key string, r report) error {
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		s.hear(tx, key, r)
+		return nil
 	})
+	return err
+}
+
+// hear takes over, in a transaction, what an agent reports about a task.
+func (s *Service) hear(tx *store.Tx, key string, r report) {
+	changeTask(tx, key, func(t *gantry.Task) *gantry.Task { return tell(t, r, essentialOf(tx, t), s.now()) })
 }
 
 // changeTask puts what change makes of a task, if anything, and frees what the
 // task took when it became STOPPED. An unknown task is passed over.
-func (s *Service) changeTask(ctx context.Context, cluster gantry.ClusterName, id gantry.TaskID, change func(*store.Tx, *gantry.Task) *gantry.Task) error {
-	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
-		t, ok := store.Tasks.Get(tx, string(cluster)+"/"+string(id))
-		if !ok {
-			return nil
-		}
-		next := change(tx, t)
-		if next == t {
-			return nil
-		}
-		store.Tasks.Put(tx, next)
-		if next.LastStatus == gantry.Stopped && t.LastStatus != gantry.Stopped {
-			ledger.Release(tx, t)
-		}
-		return nil
-	})
-	return err
+func changeTask(tx *store.Tx, key string, change func(*gantry.Task) *gantry.Task) {
+	t, ok := store.Tasks.Get(tx, key)
+	if !ok {
+		return
+	}
+	next := change(t)
+	if next == t {
+		return
+	}
+	store.Tasks.Put(tx, next)
+	if next.LastStatus == gantry.Stopped && t.LastStatus != gantry.Stopped {
+		ledger.Release(tx, t)
+	}
 }
 
 // essentialOf tells which containers the task ends with: those that its definition
@@ -128,5 +170,9 @@ func moment(t *wire.Timestamp) time.Time {
 // agent's telemetry tells it. What did not change is not written; an unknown task
 // is passed over.
 func (s *Service) ReportHealth(ctx context.Context, cluster gantry.ClusterName, task gantry.TaskID, health map[string]ecsapi.HealthStatus) error {
-	return s.changeTask(ctx, cluster, task, func(_ *store.Tx, t *gantry.Task) *gantry.Task { return tellHealth(t, health) })
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		changeTask(tx, string(cluster)+"/"+string(task), func(t *gantry.Task) *gantry.Task { return tellHealth(t, health) })
+		return nil
+	})
+	return err
 }

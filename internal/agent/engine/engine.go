@@ -31,12 +31,8 @@ type Config struct {
 	Logger      *slog.Logger
 }
 
-const (
-	// pullsAtOnce bounds how many images are pulled at the same time: more would only share the line.
-	pullsAtOnce = 8
-	// submissionsAtOnce is how many state changes the genuine agent submits in parallel.
-	submissionsAtOnce = 10
-)
+// pullsAtOnce bounds how many images are pulled at the same time: more would only share the line.
+const pullsAtOnce = 8
 
 // An Engine runs the tasks of one container instance. Its methods may be called from several goroutines.
 type Engine struct {
@@ -45,10 +41,9 @@ type Engine struct {
 	journal *Journal
 	log     *slog.Logger
 
-	ledger      *ledger
-	pulls       singleflight.Group // by image
-	pullSlots   *semaphore.Weighted
-	submissions *semaphore.Weighted
+	ledger    *ledger
+	pulls     singleflight.Group // by image
+	pullSlots *semaphore.Weighted
 
 	mu         sync.Mutex
 	workers    map[string]*worker // guarded by mu; by task ARN
@@ -63,10 +58,9 @@ type Engine struct {
 func Open(ctx context.Context, cfg Config, parts Parts, journal *Journal) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, parts: parts, journal: journal, log: cfg.Logger,
-		ledger:      newLedger(cfg.Capacity),
-		pullSlots:   semaphore.NewWeighted(pullsAtOnce),
-		submissions: semaphore.NewWeighted(submissionsAtOnce),
-		workers:     map[string]*worker{}, byMetadata: map[string]string{},
+		ledger:    newLedger(cfg.Capacity),
+		pullSlots: semaphore.NewWeighted(pullsAtOnce),
+		workers:   map[string]*worker{}, byMetadata: map[string]string{},
 	}
 	if e.log == nil {
 		e.log = slog.Default()

@@ -154,7 +154,7 @@ type LogOutput struct {
 	Options       map[string]string
 }
 
-// Submitter tells the control plane.
+// Submitter tells the control plane. It may be called for many tasks at once, and bounds itself what goes out at a time.
 type Submitter interface {
 	// SubmitTaskStateChange's error is a *Rejection where repeating the call is useless.
 	SubmitTaskStateChange(ctx context.Context, change *ecsapi.SubmitTaskStateChangeInput) error

@@ -144,18 +144,10 @@ func (w *worker) tell(ctx context.Context) (wake time.Time) {
 	}
 	n.sending = true
 	w.steps.Go(func() {
-		err := w.submit(ctx, change)
+		err := w.e.parts.Submitter.SubmitTaskStateChange(ctx, change)
 		w.note(ctx, "", func(*Container) { w.hasTold(told, err) })
 	})
 	return time.Time{}
-}
-
-func (w *worker) submit(ctx context.Context, change *ecsapi.SubmitTaskStateChangeInput) error {
-	if err := w.e.submissions.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer w.e.submissions.Release(1)
-	return w.e.parts.Submitter.SubmitTaskStateChange(ctx, change)
 }
 
 // hasTold notes how a submission ended.

@@ -58,7 +58,12 @@ func Encode(typ string, message any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", typ, err)
 	}
-	return json.Marshal(Frame{Type: typ, Message: body})
+	frame := make([]byte, 0, len(body)+len(typ)+len(`{"type":"","message":}`))
+	frame = append(frame, `{"type":"`...)
+	frame = append(frame, typ...) // letters only
+	frame = append(frame, `","message":`...)
+	frame = append(frame, body...)
+	return append(frame, '}'), nil
 }
 
 // Decode reads a frame without looking into its message.
