@@ -50,8 +50,7 @@ type Instance struct {
 	Tags         []ecsapi.Tag        `json:"tags,omitzero"`
 	RegisteredAt time.Time           `json:"registeredAt"`
 	// Principal is the access key id that registered the instance and speaks for it.
-	Principal        string `json:"principal,omitzero"`
-	CapacityProvider string `json:"capacityProvider,omitzero"`
+	Principal string `json:"principal,omitzero"`
 }
 
 // Attribute is the value of the named attribute; "" where there is none.

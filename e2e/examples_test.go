@@ -82,6 +82,30 @@ func (s *stage) serves(cluster string) string {
 	return arn
 }
 
+// provides makes a capacity provider with managed scaling and a tag.
+func (s *stage) provides() string {
+	name := fmt.Sprintf("a%x", time.Now().UnixNano())
+	must(s.t, s.c.CreateCapacityProvider, &ecs.CreateCapacityProviderInput{
+		Name: &name, Tags: []types.Tag{tag("environment", "production")},
+		AutoScalingGroupProvider: &types.AutoScalingGroupProvider{
+			AutoScalingGroupArn:          aws.String("arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/" + name),
+			ManagedScaling:               &types.ManagedScaling{Status: types.ManagedScalingStatusEnabled, TargetCapacity: aws.Int32(100)},
+			ManagedTerminationProtection: types.ManagedTerminationProtectionEnabled,
+		},
+	})
+	return name
+}
+
+// associated is a cluster with the given capacity providers, the first its default.
+func (s *stage) associated(providers ...string) string {
+	cluster := s.server.cluster(s.t)
+	must(s.t, s.c.PutClusterCapacityProviders, &ecs.PutClusterCapacityProvidersInput{
+		Cluster: &cluster, CapacityProviders: providers,
+		DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{{CapacityProvider: &providers[0], Weight: 1}},
+	})
+	return cluster
+}
+
 const (
 	oldInstance = "arn:aws:ecs:us-west-2:130757420319:container-instance/1c3be8ed-df30-47b4-8f1e-6e68ebd01f34"
 	user        = "arn:aws:iam::123456789012:user/MyUser"
@@ -102,10 +126,40 @@ var inScope = map[string]func(*stage){
 			DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String("FARGATE")}},
 		})
 	},
-	"update-cluster-settings 1": func(s *stage) { s.has("MyCluster") },
-	"tag-resource 1":            func(s *stage) { s.has("MyCluster") },
-	"tag-resource 2":            func(s *stage) { s.has("MyCluster") },
-	"untag-resource 1":          func(s *stage) { s.has("MyCluster") },
+	"create-cluster 2": func(s *stage) {
+		s.news()
+		s.put("MyCapacityProvider1", s.provides())
+		s.put("MyCapacityProvider2", s.provides())
+	},
+	"describe-clusters 2": func(s *stage) { s.put("sampleCluster", s.associated(s.provides())) },
+	"create-capacity-provider 1": func(s *stage) {
+		s.put("MyCapacityProvider", family(s.t))
+		s.put("MyASG", family(s.t))
+	},
+	"capacity-provider-update 1": func(s *stage) {
+		s.put("Infra-ECS-Cluster-ECS-project-update-cluster-d6bb6d5b-EC2CapacityProvider-3fIpdkLywwFt", s.provides())
+	},
+	"delete-capacity-provider 1": func(s *stage) { s.put("ExampleCapacityProvider", s.provides()) },
+	"delete-capacity-provider 2": func(s *stage) { s.put("ExampleCapacityProvider", s.provides()) },
+	// All providers: the first page has to show one that is not built in.
+	"describe-capacity-providers 1": func(s *stage) { s.provides() },
+	"describe-capacity-providers 2": func(s *stage) { s.put("MyCapacityProvider", s.provides()) },
+	"put-cluster-capacity-providers 1": func(s *stage) {
+		one := s.provides()
+		s.put("MyCapacityProvider1", one)
+		s.put("MyCapacityProvider2", s.provides())
+		s.put("MyCluster", s.associated(one))
+	},
+	"put-cluster-capacity-providers 2": func(s *stage) {
+		one := s.provides()
+		s.put("MyCapacityProvider1", one)
+		s.put("MyCluster", s.associated(one, s.provides()))
+	},
+	"put-cluster-capacity-providers 3": func(s *stage) { s.put("MyCluster", s.associated(s.provides())) },
+	"update-cluster-settings 1":        func(s *stage) { s.has("MyCluster") },
+	"tag-resource 1":                   func(s *stage) { s.has("MyCluster") },
+	"tag-resource 2":                   func(s *stage) { s.has("MyCluster") },
+	"untag-resource 1":                 func(s *stage) { s.has("MyCluster") },
 	"list-tags-for-resource 1": func(s *stage) {
 		s.has("MyCluster")
 		must(s.t, s.c.TagResource, &ecs.TagResourceInput{ResourceArn: aws.String("arn:aws:ecs:us-east-1:123456789012:cluster/" + s.names[1]), Tags: []types.Tag{tag("key1", "value1")}})
@@ -190,10 +244,8 @@ var inScope = map[string]func(*stage){
 
 // outOfScope are the other ones, each with what it waits for.
 var outOfScope = map[string]string{
-	"capacity-provider-update": "capacity providers", "create-capacity-provider": "capacity providers", "delete-capacity-provider": "capacity providers",
-	"describe-capacity-providers": "capacity providers", "put-cluster-capacity-providers": "capacity providers",
-	"create-cluster 2": "capacity providers", "describe-clusters 2": "capacity providers", "update-cluster 2": "Service Connect",
-	"create-service": "services", "delete-service": "services", "describe-services": "services", "list-services": "services", "update-service": "services",
+	"update-cluster 2": "Service Connect",
+	"create-service":   "services", "delete-service": "services", "describe-services": "services", "list-services": "services", "update-service": "services",
 	"list-services-by-namespace": "services", "list-service-deployments": "services", "describe-service-deployments": "services",
 	"describe-service-revisions": "services", "wait/services-inactive": "services", "wait/services-stable": "services",
 	"create-task-set": "services", "delete-task-set": "services", "describe-task-sets": "services", "update-task-set": "services", "update-service-primary-task-set": "services",

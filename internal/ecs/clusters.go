@@ -10,9 +10,6 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// builtinProviders are the capacity providers that every account has.
-var builtinProviders = []string{"FARGATE", "FARGATE_SPOT"}
-
 func (s *Service) createCluster(ctx context.Context, in *ecsapi.CreateClusterInput) (*ecsapi.CreateClusterOutput, error) {
 	made, err := s.newCluster(in)
 	if err != nil {
@@ -26,6 +23,12 @@ func (s *Service) createCluster(ctx context.Context, in *ecsapi.CreateClusterInp
 			return nil
 		}
 		next := *made
+		if next.CapacityProviders, err = s.clusterProviders(tx, in.CapacityProviders); err != nil {
+			return err
+		}
+		if err := checkStrategy(next.DefaultStrategy, next.CapacityProviders); err != nil {
+			return err
+		}
 		if next.Settings == nil {
 			insights := effective(tx, ecsapi.SettingNameContainerInsights, string(s.caller(ctx)))
 			next.Settings = []ecsapi.ClusterSetting{{Name: ecsapi.ClusterSettingNameContainerInsights, Value: new(insights)}}
@@ -48,7 +51,7 @@ func (s *Service) newCluster(in *ecsapi.CreateClusterInput) (*gantry.Cluster, er
 	if !validName(name) {
 		return nil, invalid("Cluster name %s is invalid: up to 255 letters, digits, hyphens and underscores are allowed.", wire.Shorten(name))
 	}
-	for _, err := range []error{checkTags(in.Tags), checkClusterSettings(in.Settings), checkProviders(in)} {
+	for _, err := range []error{checkTags(in.Tags), checkClusterSettings(in.Settings)} {
 		if err != nil {
 			return nil, err
 		}
@@ -62,32 +65,8 @@ func (s *Service) newCluster(in *ecsapi.CreateClusterInput) (*gantry.Cluster, er
 	return &gantry.Cluster{
 		Name: gantry.ClusterName(name), Status: gantry.Active, CreatedAt: s.now(),
 		Settings: in.Settings, Configuration: in.Configuration, Tags: mergeTags(nil, in.Tags),
-		CapacityProviders: in.CapacityProviders, DefaultStrategy: completeStrategy(in.DefaultCapacityProviderStrategy),
+		DefaultStrategy: completeStrategy(in.DefaultCapacityProviderStrategy),
 	}, nil
-}
-
-// completeStrategy fills in the base and weight that ECS always answers.
-func completeStrategy(items []ecsapi.CapacityProviderStrategyItem) []ecsapi.CapacityProviderStrategyItem {
-	out := slices.Clone(items)
-	for i := range out {
-		out[i].Base = firstOf(out[i].Base, new(int32(0)))
-		out[i].Weight = firstOf(out[i].Weight, new(int32(0)))
-	}
-	return out
-}
-
-func checkProviders(in *ecsapi.CreateClusterInput) error {
-	for _, p := range in.CapacityProviders {
-		if !slices.Contains(builtinProviders, p) {
-			return invalid("The specified capacity provider '%s' was not found.", wire.Shorten(p))
-		}
-	}
-	for _, item := range in.DefaultCapacityProviderStrategy {
-		if p := wire.Value(item.CapacityProvider); !slices.Contains(in.CapacityProviders, p) {
-			return invalid("The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster: '%s'.", wire.Shorten(p))
-		}
-	}
-	return nil
 }
 
 // checkClusterSettings: containerInsights is the only setting there is.

@@ -10,7 +10,7 @@ import (
 )
 
 // everyClusterField is what the operations that change a cluster answer.
-var everyClusterField = []ecsapi.ClusterField{ecsapi.ClusterFieldConfigurations, ecsapi.ClusterFieldSettings, ecsapi.ClusterFieldTags}
+var everyClusterField = []ecsapi.ClusterField{ecsapi.ClusterFieldAttachments, ecsapi.ClusterFieldConfigurations, ecsapi.ClusterFieldSettings, ecsapi.ClusterFieldTags}
 
 // showCluster is a cluster as ECS answers it, with the parts that were asked for.
 func (s *Service) showCluster(snap *store.Snapshot, c *gantry.Cluster, include []ecsapi.ClusterField) *ecsapi.Cluster {
@@ -43,7 +43,9 @@ func (s *Service) showCluster(snap *store.Snapshot, c *gantry.Cluster, include [
 		out.Statistics = n.statistics()
 	}
 	if slices.Contains(include, ecsapi.ClusterFieldAttachments) {
-		out.Attachments = []ecsapi.Attachment{} // managed scaling, which makes them, comes later
+		// Scaling policies and draining hooks of Auto Scaling groups would be here. There
+		// are no groups, so that nothing is attached and nothing is pending.
+		out.Attachments, out.AttachmentsStatus = []ecsapi.Attachment{}, new("UPDATE_COMPLETE")
 	}
 	return out
 }

@@ -111,6 +111,12 @@ func (s *Service) Operations() *ecsapi.Operations {
 		UpdateCluster:         s.updateCluster,
 		UpdateClusterSettings: s.updateClusterSettings,
 
+		CreateCapacityProvider:      s.createCapacityProvider,
+		DeleteCapacityProvider:      s.deleteCapacityProvider,
+		DescribeCapacityProviders:   s.describeCapacityProviders,
+		UpdateCapacityProvider:      s.updateCapacityProvider,
+		PutClusterCapacityProviders: s.putClusterCapacityProviders,
+
 		RegisterTaskDefinition:     s.registerTaskDefinition,
 		DeregisterTaskDefinition:   s.deregisterTaskDefinition,
 		DeleteTaskDefinitions:      s.deleteTaskDefinitions,

@@ -38,7 +38,7 @@ func (s *Service) showInstance(snap *store.Snapshot, i *gantry.Instance, include
 	out := &ecsapi.ContainerInstance{
 		ContainerInstanceArn: new(string(s.cfg.Place.Instance(i.Cluster, i.ID))),
 		Ec2InstanceId:        some(i.EC2InstanceID),
-		CapacityProviderName: some(i.CapacityProvider),
+		CapacityProviderName: some(providerOf(snap, i)),
 		Status:               new(string(i.Status)),
 		AgentConnected:       new(wire.Value(connection).Connected),
 		Version:              new(version),
@@ -59,6 +59,23 @@ func (s *Service) showInstance(snap *store.Snapshot, i *gantry.Instance, include
 		out.HealthStatus = s.instanceHealth(i, connection)
 	}
 	return out
+}
+
+// providerOf is the capacity provider that a container instance belongs to; "" for none.
+func providerOf(r store.Reader, i *gantry.Instance) string {
+	if i.Attribute(gantry.AttributeGroup) == "" {
+		return ""
+	}
+	c, ok := store.Clusters.Get(r, string(i.Cluster))
+	if !ok {
+		return ""
+	}
+	for _, name := range c.CapacityProviders {
+		if p, ok := store.CapacityProviders.Get(r, name); ok && p.Owns(i) {
+			return name
+		}
+	}
+	return ""
 }
 
 func countTasks(snap *store.Snapshot, i *gantry.Instance) (running, pending int32) {

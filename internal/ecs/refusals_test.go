@@ -47,6 +47,8 @@ func TestRefusals(t *testing.T) {
 			"InvalidParameterException: Cluster name a b is invalid: up to 255 letters, digits, hyphens and underscores are allowed."},
 		{"unknown provider", call(w, w.ops.CreateCluster, &ecsapi.CreateClusterInput{CapacityProviders: []string{"asg"}}),
 			"InvalidParameterException: The specified capacity provider 'asg' was not found."},
+		{"strategy of a stranger", call(w, w.ops.CreateCluster, &ecsapi.CreateClusterInput{DefaultCapacityProviderStrategy: []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}}),
+			"InvalidParameterException: The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: 'FARGATE'."},
 		{"setting of a cluster", call(w, w.ops.UpdateClusterSettings, &ecsapi.UpdateClusterSettingsInput{Cluster: new("prod"), Settings: []ecsapi.ClusterSetting{{Name: "containerInsights", Value: new("maybe")}}}),
 			"InvalidParameterException: Invalid value for cluster setting containerInsights: maybe. Valid values are: enabled, disabled, enhanced."},
 		{"delete an unknown cluster", call(w, w.ops.DeleteCluster, &ecsapi.DeleteClusterInput{Cluster: new("nope")}), "ClusterNotFoundException: Cluster not found."},

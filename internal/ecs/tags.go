@@ -108,6 +108,14 @@ func (s *Service) tagged(r store.Reader, text string) (tagged, error) {
 		if i, ok := store.Instances.Get(r, key); ok {
 			return tagged{i.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *i; next.Tags = tags; store.Instances.Put(tx, &next) }}, nil
 		}
+	case "capacity-provider":
+		if p, ok := store.CapacityProviders.Get(r, key); ok && p.Status == ecsapi.CapacityProviderStatusActive {
+			return tagged{p.Tags, func(tx *store.Tx, tags []ecsapi.Tag) {
+				next := *p
+				next.Tags = tags
+				store.CapacityProviders.Put(tx, &next)
+			}}, nil
+		}
 	default:
 		return tagged{}, notYet("Tagging a %s is not offered by gantry yet.", wire.Shorten(arn.Type))
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/wire/ecsapi"
 )
 
 // What ECS writes into stoppedReason.
@@ -27,7 +28,7 @@ type Limits struct {
 	// Stopped is for STOPPED tasks. AWS keeps them for an hour at least, and
 	// clients that wait for a task's end rely on that.
 	Stopped time.Duration
-	// Inactive is for deleted clusters and deregistered container instances.
+	// Inactive is for deleted clusters and capacity providers, and deregistered container instances.
 	Inactive time.Duration
 }
 
@@ -90,6 +91,11 @@ func TaskOver(t *gantry.Task, l Limits, now time.Time) bool {
 // ClusterOver is TaskOver for a deleted cluster.
 func ClusterOver(c *gantry.Cluster, l Limits, now time.Time) bool {
 	return c.Status == gantry.Inactive && !now.Before(c.DeletedAt.Add(l.Inactive))
+}
+
+// ProviderOver is TaskOver for a deleted capacity provider.
+func ProviderOver(p *gantry.CapacityProvider, l Limits, now time.Time) bool {
+	return p.Status == ecsapi.CapacityProviderStatusInactive && !now.Before(p.DeletedAt.Add(l.Inactive))
 }
 
 // InstanceOver is TaskOver for a deregistered container instance. Tasks is how

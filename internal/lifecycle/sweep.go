@@ -23,6 +23,7 @@ func (c *Controller) sweep(ctx context.Context) error {
 		{"tasks", keys(store.Tasks.All(snap, ""), (*gantry.Task).Key, func(t *gantry.Task) bool { return TaskOver(t, c.Limits, now) }), c.dropTask},
 		{"instances", keys(store.Instances.All(snap, ""), (*gantry.Instance).Key, func(i *gantry.Instance) bool { return c.instanceOver(snap, i) }), c.dropInstance},
 		{"clusters", keys(store.Clusters.All(snap, ""), clusterKey, func(k *gantry.Cluster) bool { return ClusterOver(k, c.Limits, now) }), c.dropCluster},
+		{"capacity providers", keys(store.CapacityProviders.All(snap, ""), providerKey, func(p *gantry.CapacityProvider) bool { return ProviderOver(p, c.Limits, now) }), c.dropProvider},
 		{"task definitions", keys(store.Definitions.All(snap, ""), definitionKey, func(d *gantry.Definition) bool {
 			return DefinitionOver(d, store.TasksByDefinition.Count(snap, string(d.Name)))
 		}), c.dropDefinition},
@@ -54,8 +55,9 @@ func keys[T any](rows iter.Seq[*T], key func(*T) string, over func(*T) bool) ite
 	}
 }
 
-func clusterKey(c *gantry.Cluster) string       { return string(c.Name) }
-func definitionKey(d *gantry.Definition) string { return string(d.Name) }
+func clusterKey(c *gantry.Cluster) string           { return string(c.Name) }
+func providerKey(p *gantry.CapacityProvider) string { return p.Name }
+func definitionKey(d *gantry.Definition) string     { return string(d.Name) }
 func tokenKey(t *gantry.ClientToken) string {
 	return t.Operation + "/" + string(t.Cluster) + "/" + t.Token
 }
@@ -69,6 +71,12 @@ func (c *Controller) dropTask(tx *store.Tx, key string) {
 func (c *Controller) dropCluster(tx *store.Tx, key string) {
 	if k, ok := store.Clusters.Get(tx, key); ok && ClusterOver(k, c.Limits, c.Now()) {
 		store.Clusters.Delete(tx, key)
+	}
+}
+
+func (c *Controller) dropProvider(tx *store.Tx, key string) {
+	if p, ok := store.CapacityProviders.Get(tx, key); ok && ProviderOver(p, c.Limits, c.Now()) {
+		store.CapacityProviders.Delete(tx, key)
 	}
 }
 

@@ -36,6 +36,14 @@ var (
 	TasksByFamily = NewIndex(Tasks, "family", func(t *gantry.Task) string {
 		return string(t.Cluster) + "/" + string(t.Definition.Family())
 	})
+	// TasksByProvider: "<cluster>/<capacity provider>". Tasks by launch type, and STOPPED
+	// ones, are not in it.
+	TasksByProvider = NewIndex(Tasks, "provider", func(t *gantry.Task) string {
+		if t.CapacityProvider == "" || t.LastStatus == gantry.Stopped {
+			return ""
+		}
+		return string(t.Cluster) + "/" + t.CapacityProvider
+	})
 	// TasksByDesired: "<cluster>/RUNNING" or "<cluster>/STOPPED".
 	TasksByDesired = NewIndex(Tasks, "desired", func(t *gantry.Task) string { return string(t.Cluster) + "/" + string(t.DesiredStatus) })
 	// TasksByStatus: "<cluster>/<last status>".
@@ -59,6 +67,9 @@ var (
 	// Deployments, of services: "<cluster>/<service>/<21 letters and digits>".
 	Deployments = NewTable("deployment", (*gantry.Deployment).Key)
 
+	// CapacityProviders: "<name>"; those that are built in are not in it.
+	CapacityProviders = NewTable("capacityProvider", func(p *gantry.CapacityProvider) string { return p.Name })
+
 	// AccountSettings: "<name>/<principal>", the principal empty for the account's own.
 	AccountSettings = NewTable("setting", func(a *gantry.AccountSetting) string { return string(a.Name) + "/" + a.Principal })
 
@@ -76,6 +87,6 @@ func Tables() []AnyTable {
 	return []AnyTable{
 		Clusters, Definitions, FamilyCounters, Tasks, Instances, Reservations, Connections,
 		Services, ServiceHistories, ServiceRevisions, Deployments,
-		AccountSettings, ClientTokens, Principals, Followers,
+		CapacityProviders, AccountSettings, ClientTokens, Principals, Followers,
 	}
 }

@@ -1,0 +1,148 @@
+package ecs
+
+import (
+	"context"
+	"slices"
+
+	"gantry"
+	"gantry/internal/placement"
+	"gantry/internal/store"
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
+// maxClusterProviders is how many capacity providers a cluster can have, ECS's quota.
+const maxClusterProviders = 20
+
+// putClusterCapacityProviders replaces what capacity providers a cluster has: those that
+// are not named go, unless something uses them.
+func (s *Service) putClusterCapacityProviders(ctx context.Context, in *ecsapi.PutClusterCapacityProvidersInput) (*ecsapi.PutClusterCapacityProvidersOutput, error) {
+	var out *gantry.Cluster
+	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		c, err := s.cluster(tx, in.Cluster)
+		if err != nil {
+			return err
+		}
+		next := *c
+		next.CapacityProviders, err = s.clusterProviders(tx, in.CapacityProviders)
+		if err != nil {
+			return err
+		}
+		next.DefaultStrategy = completeStrategy(in.DefaultCapacityProviderStrategy)
+		if err := checkStrategy(next.DefaultStrategy, next.CapacityProviders); err != nil {
+			return err
+		}
+		for _, p := range c.CapacityProviders {
+			if !slices.Contains(next.CapacityProviders, p) && providerInUse(tx, c.Name, p) {
+				return ecsapi.NewResourceInUseException("The specified capacity provider is in use and cannot be removed.")
+			}
+		}
+		out = &next
+		store.Clusters.Put(tx, out)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.PutClusterCapacityProvidersOutput{Cluster: s.showCluster(s.store.View(), out, everyClusterField)}, nil
+}
+
+// clusterProviders are the names of the capacity providers that a cluster is to have,
+// which have to be there.
+func (s *Service) clusterProviders(r store.Reader, refs []string) ([]string, error) {
+	if len(refs) > maxClusterProviders {
+		return nil, invalid("A cluster can have at most %d capacity providers; %d are given.", maxClusterProviders, len(refs))
+	}
+	var out []string
+	for _, ref := range refs {
+		name, err := s.providerName(ref)
+		if err != nil {
+			return nil, err
+		}
+		if p := findProvider(r, name); p == nil || p.Status != ecsapi.CapacityProviderStatusActive {
+			return nil, noProvider(name)
+		}
+		if slices.Contains(out, name) {
+			return nil, invalid("The capacity provider '%s' is given twice.", name)
+		}
+		out = append(out, name)
+	}
+	return out, nil
+}
+
+// providerInUse reports whether a task that is not over is the provider's.
+func providerInUse(r store.Reader, cluster gantry.ClusterName, provider string) bool {
+	for range store.TasksByProvider.All(r, string(cluster)+"/"+provider) {
+		return true
+	}
+	return false
+}
+
+// completeStrategy fills in the base and weight that ECS always answers.
+func completeStrategy(items []ecsapi.CapacityProviderStrategyItem) []ecsapi.CapacityProviderStrategyItem {
+	out := slices.Clone(items)
+	for i := range out {
+		out[i].Base = firstOf(out[i].Base, new(int32(0)))
+		out[i].Weight = firstOf(out[i].Weight, new(int32(0)))
+	}
+	return out
+}
+
+// checkStrategy checks a strategy against the capacity providers of its cluster.
+func checkStrategy(items []ecsapi.CapacityProviderStrategyItem, associated []string) error {
+	if len(items) > maxClusterProviders {
+		return invalid("A capacity provider strategy can have at most %d capacity providers; %d are given.", maxClusterProviders, len(items))
+	}
+	seen, based, fargate := map[string]bool{}, "", 0
+	for _, item := range items {
+		p := wire.Value(item.CapacityProvider)
+		if !slices.Contains(associated, p) {
+			return invalid("The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: '%s'.", wire.Shorten(p))
+		}
+		if seen[p] {
+			return invalid("The specified capacity provider strategy names the capacity provider '%s' twice.", p)
+		}
+		seen[p] = true
+		if wire.Value(item.Base) > 0 {
+			if based != "" {
+				return invalid("Only one capacity provider in a capacity provider strategy can have a base; '%s' and '%s' have one.", based, p)
+			}
+			based = p
+		}
+		if gantry.BuiltInProvider(p) {
+			fargate++
+		}
+	}
+	if fargate > 0 && fargate < len(items) {
+		return invalid("A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers. Specify one or the other and try again.")
+	}
+	return nil
+}
+
+// checkPlaceable checks what holds of a strategy only when tasks are to be placed by it.
+func checkPlaceable(items []ecsapi.CapacityProviderStrategyItem) error {
+	weight := int32(0)
+	for _, item := range items {
+		weight += wire.Value(item.Weight)
+		if p := wire.Value(item.CapacityProvider); gantry.BuiltInProvider(p) {
+			return notYet("Tasks of the capacity provider %s are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL.", p)
+		}
+	}
+	if weight == 0 && len(items) > 1 {
+		return invalid("At least one capacity provider in the capacity provider strategy must have a weight that is greater than zero.")
+	}
+	return nil
+}
+
+// shares are a strategy as placement reads it. A provider that is alone takes
+// everything, whatever its weight.
+func shares(items []ecsapi.CapacityProviderStrategyItem) []placement.ProviderShare {
+	out := make([]placement.ProviderShare, len(items))
+	for i, item := range items {
+		out[i] = placement.ProviderShare{Provider: *item.CapacityProvider, Base: int(wire.Value(item.Base)), Weight: int(wire.Value(item.Weight))}
+	}
+	if len(out) == 1 {
+		out[0].Weight = max(out[0].Weight, 1)
+	}
+	return out
+}
