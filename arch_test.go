@@ -37,6 +37,7 @@ var layers = []struct {
 	{"internal/placement/…", join(words, "internal/placement/…"), "placing a task needs the words and nothing else"},
 	{"internal/events/schedule", nil, "when expressions fire, and nothing else"},
 	{"internal/taskdef", join(words, "internal/placement/query"), "a definition's placement constraints are queries"},
+	{"internal/extension", words, "gantry's own tags are read in one place, by whoever acts on them"},
 	{"internal/ledger", join(words, "internal/store", "internal/placement", "internal/taskdef"), "keeps placement's index in step with the store, and starts tasks"},
 
 	// Engines. They never import one another.
@@ -64,7 +65,7 @@ var layers = []struct {
 
 var (
 	words       = []string{"", "internal/wire", "internal/wire/ecsapi"}
-	foundations = []string{"internal/store", "internal/loop", "internal/placement/…", "internal/taskdef", "internal/ledger"}
+	foundations = []string{"internal/store", "internal/loop", "internal/placement/…", "internal/taskdef", "internal/extension", "internal/ledger"}
 	agents      = []string{"internal/agent/…"}
 )
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
@@ -51,7 +52,7 @@ func (s *Service) newCluster(in *ecsapi.CreateClusterInput) (*gantry.Cluster, er
 	if !validName(name) {
 		return nil, invalid("Cluster name %s is invalid: up to 255 letters, digits, hyphens and underscores are allowed.", wire.Shorten(name))
 	}
-	for _, err := range []error{checkTags(in.Tags), checkClusterSettings(in.Settings)} {
+	for _, err := range []error{checkTags(extension.Cluster, in.Tags), checkClusterSettings(in.Settings)} {
 		if err != nil {
 			return nil, err
 		}

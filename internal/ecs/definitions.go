@@ -7,6 +7,7 @@ import (
 
 	"gantry"
 	"gantry/internal/api"
+	"gantry/internal/extension"
 	"gantry/internal/store"
 	"gantry/internal/taskdef"
 	"gantry/internal/wire"
@@ -14,7 +15,7 @@ import (
 )
 
 func (s *Service) registerTaskDefinition(ctx context.Context, in *ecsapi.RegisterTaskDefinitionInput) (*ecsapi.RegisterTaskDefinitionOutput, error) {
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(extension.Definition, in.Tags); err != nil {
 		return nil, err
 	}
 	def, err := taskdef.Register(in)

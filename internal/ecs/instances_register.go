@@ -9,6 +9,7 @@ import (
 
 	"gantry"
 	"gantry/internal/api"
+	"gantry/internal/extension"
 	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
@@ -156,7 +157,7 @@ func (s *Service) newInstance(in *ecsapi.RegisterContainerInstanceInput) (*gantr
 	if n := len(wire.Value(in.ClientToken)); n > maxRegisteredText {
 		return nil, invalid("clientToken has %d characters; at most %d are allowed.", n, maxRegisteredText)
 	}
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(extension.Instance, in.Tags); err != nil {
 		return nil, err
 	}
 	i := &gantry.Instance{

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
@@ -69,7 +70,7 @@ func newProvider(in *ecsapi.CreateCapacityProviderInput) (*gantry.CapacityProvid
 	if in.AutoScalingGroupProvider == nil {
 		return nil, invalid("The autoScalingGroupProvider is required.")
 	}
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(extension.Provider, in.Tags); err != nil {
 		return nil, err
 	}
 	group := *in.AutoScalingGroupProvider

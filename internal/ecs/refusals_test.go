@@ -72,6 +72,7 @@ func TestRefusals(t *testing.T) {
 		{"delete none", call(w, w.ops.DeleteTaskDefinitions, &ecsapi.DeleteTaskDefinitionsInput{TaskDefinitions: []string{}}), "InvalidParameterException: TaskDefinitions cannot be empty."},
 		{"reserved tag", call(w, w.ops.TagResource, &ecsapi.TagResourceInput{ResourceArn: new(task), Tags: tags("aws:x", "y")}), "InvalidParameterException: Tag keys with the prefix aws: are reserved: aws:x."},
 		{"tag twice", call(w, w.ops.TagResource, &ecsapi.TagResourceInput{ResourceArn: new(task), Tags: tags("a", "1", "a", "2")}), "InvalidParameterException: Duplicate tag key: a."},
+		{"misspelt tag of gantry", call(w, w.ops.TagResource, &ecsapi.TagResourceInput{ResourceArn: new("arn:aws:ecs:us-east-1:123456789012:cluster/prod"), Tags: tags("gantry:queue", "1m")}), "InvalidParameterException: The tag gantry:queue is for a task, and means nothing on a cluster."},
 		{"tag with a hash", call(w, w.ops.TagResource, &ecsapi.TagResourceInput{ResourceArn: new(task), Tags: tags("a#", "1")}), "InvalidParameterException: Tag a# has invalid characters. Letters, numbers, spaces and _ . : / = + - @ are allowed."},
 
 		// RunTask.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/service"
 	"gantry/internal/store"
 	"gantry/internal/wire"
@@ -40,7 +41,7 @@ func checkCreate(in *ecsapi.CreateServiceInput) error {
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
 	}
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(extension.Service, in.Tags); err != nil {
 		return err
 	}
 	if err := checkController(in.DeploymentController); err != nil {

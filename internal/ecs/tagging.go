@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"gantry/internal/extension"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
@@ -14,8 +15,9 @@ const maxTags = 50
 
 var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
-// checkTags checks the tags of one request for what the generated checks leave out.
-func checkTags(tags []ecsapi.Tag) error {
+// checkTags checks the tags that one request puts on a resource of some kind for what
+// the generated checks leave out.
+func checkTags(kind extension.Kind, tags []ecsapi.Tag) error {
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {
 		key, value := wire.Value(t.Key), wire.Value(t.Value)
@@ -32,6 +34,9 @@ func checkTags(tags []ecsapi.Tag) error {
 			return invalid("Duplicate tag key: %s.", key)
 		}
 		seen[key] = true
+	}
+	if err := extension.Check(kind, tags); err != nil {
+		return invalid("%s", err)
 	}
 	return nil
 }

@@ -6,16 +6,21 @@ import (
 	"strings"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
 func (s *Service) tagResource(ctx context.Context, in *ecsapi.TagResourceInput) (*ecsapi.TagResourceOutput, error) {
-	if err := checkTags(in.Tags); err != nil {
+	arn, err := gantry.ParseARN(wire.Value(in.ResourceArn))
+	if err != nil {
+		return nil, invalid("The specified resource ARN is invalid: %s.", wire.Shorten(wire.Value(in.ResourceArn)))
+	}
+	if err := checkTags(extension.Kind(arn.Type), in.Tags); err != nil {
 		return nil, err
 	}
-	err := s.changeTags(ctx, wire.Value(in.ResourceArn), func(have []ecsapi.Tag) ([]ecsapi.Tag, error) {
+	err = s.changeTags(ctx, wire.Value(in.ResourceArn), func(have []ecsapi.Tag) ([]ecsapi.Tag, error) {
 		tags := mergeTags(have, in.Tags)
 		if n := len(slices.DeleteFunc(slices.Clone(tags), func(t ecsapi.Tag) bool { return reservedTag(*t.Key) })); n > maxTags {
 			return nil, ecsapi.NewLimitExceededException("A resource can have at most 50 tags.")

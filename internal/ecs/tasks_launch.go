@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/ledger"
 	"gantry/internal/placement"
 	"gantry/internal/store"
@@ -161,7 +162,7 @@ func taskGroup(given *string, family gantry.Family) (gantry.Group, error) {
 // launchTags are the request's tags, over those of the definition where these are
 // to be propagated, and the tags that ECS itself manages.
 func launchTags(c *gantry.Cluster, d *gantry.Definition, r launchRequest) ([]ecsapi.Tag, error) {
-	if err := checkTags(r.tags); err != nil {
+	if err := checkTags(extension.Task, r.tags); err != nil {
 		return nil, err
 	}
 	var tags []ecsapi.Tag
