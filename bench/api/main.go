@@ -20,6 +20,7 @@ import (
 
 	"gantry/bench/alone"
 	"gantry/bench/measure"
+	"gantry/bench/plane"
 )
 
 // options are the flags; their defaults keep the whole run well below 90 s.
@@ -34,7 +35,7 @@ type options struct {
 func main() {
 	if role := os.Getenv(roleVariable); role != "" {
 		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(300) // as gantry up does
+			debug.SetGCPercent(plane.GCPercent)
 		}
 		if err := play(role); err != nil {
 			fmt.Fprintln(os.Stderr, "bench/api:", err)

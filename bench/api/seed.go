@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/bench/plane"
 	"gantry/internal/api"
 	"gantry/internal/store"
 	"gantry/internal/wire/ecsapi"
@@ -27,29 +28,22 @@ const (
 var definition = &ecsapi.RegisterTaskDefinitionInput{
 	Family: new(family), NetworkMode: ecsapi.NetworkModeBridge,
 	ContainerDefinitions: []ecsapi.ContainerDefinition{{
-		Name: new("web"), Image: new(image), Cpu: new(int32(taskCPU)), Memory: new(int32(taskMiB)),
+		Name: new("web"), Image: new(plane.Image), Cpu: new(int32(taskCPU)), Memory: new(int32(taskMiB)),
 		PortMappings: []ecsapi.PortMapping{{ContainerPort: new(int32(8080)), HostPort: new(int32(0))}},
 		Environment: []ecsapi.KeyValuePair{
 			{Name: new("STAGE"), Value: new("production")}, {Name: new("LOG_LEVEL"), Value: new("info")},
 		},
 		LogConfiguration: &ecsapi.LogConfiguration{LogDriver: ecsapi.LogDriverAwslogs, Options: map[string]string{
-			"awslogs-group": "/bench/web", "awslogs-region": string(place.Region), "awslogs-stream-prefix": "bench",
+			"awslogs-group": "/bench/web", "awslogs-region": string(plane.Place.Region), "awslogs-stream-prefix": "bench",
 		}},
 	}},
 }
 
 // seed fills the state: a cluster, a definition, and so many tasks that run, on
 // instances that they fill. It returns the ids of a hundred of the tasks, spread over all.
-func (p *plane) seed(ctx context.Context, tasks int) ([]string, error) {
-	asRoot := api.WithPrincipal(ctx, root)
-	_, err := p.store.Update(ctx, func(tx *store.Tx) error {
-		store.Principals.Put(tx, root)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	ops := p.ecs.Operations()
+func seed(ctx context.Context, p *plane.Plane, tasks int) ([]string, error) {
+	asRoot := api.WithPrincipal(ctx, plane.Root)
+	ops := p.ECS.Operations()
 	if _, err := ops.CreateCluster(asRoot, &ecsapi.CreateClusterInput{ClusterName: new(cluster)}); err != nil {
 		return nil, err
 	}
@@ -59,7 +53,7 @@ func (p *plane) seed(ctx context.Context, tasks int) ([]string, error) {
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	for from := 0; from < tasks; from += perUpdate {
-		if _, err := p.store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := p.Store.Update(ctx, func(tx *store.Tx) error {
 			for i := from; i < min(from+perUpdate, tasks); i++ {
 				if i%perInstance == 0 {
 					putInstance(tx, fullInstance(i/perInstance), registered.TaskDefinition.RequiresAttributes, now)
@@ -105,7 +99,7 @@ func putInstance(tx *store.Tx, id gantry.InstanceID, attributes []ecsapi.Attribu
 func runningTask(i int, now time.Time) *gantry.Task {
 	return &gantry.Task{
 		ID: taskID(i), Cluster: cluster, Definition: family + ":1", Instance: fullInstance(i / perInstance),
-		Zone: string(place.Region) + "a", Architecture: "x86_64", LaunchType: ecsapi.LaunchTypeEc2,
+		Zone: string(plane.Place.Region) + "a", Architecture: "x86_64", LaunchType: ecsapi.LaunchTypeEc2,
 		LastStatus: gantry.Running, DesiredStatus: gantry.Running, Version: 3,
 		Group: gantry.FamilyGroup(family), StartedBy: "bench",
 		Containers: []gantry.Container{{
