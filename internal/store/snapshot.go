@@ -101,10 +101,10 @@ func (t *tableData) set(key string, r *row) (old *row) {
 			continue
 		}
 		if before != "" {
-			t.indexes[i].delete(entry{before, key})
+			t.indexes[i].delete(before, key)
 		}
 		if after != "" {
-			t.indexes[i].set(entry{after, key})
+			t.indexes[i].set(after, key)
 		}
 	}
 	return old
@@ -122,7 +122,9 @@ type span struct {
 
 func (t *tableData) scan(sp span, yield func(*row) bool) {
 	if sp.index != primary {
-		t.entries(sp.index, sp.within, sp.after, func(e entry) bool { return yield(t.get(e.key)) })
+		t.indexes[sp.index].ascend(sp.within, sp.after, func(key string) bool {
+			return key == sp.after && sp.after != "" || yield(t.get(key))
+		})
 		return
 	}
 	t.rows.ascend(max(sp.within, sp.after), func(r *row) bool {
@@ -130,14 +132,5 @@ func (t *tableData) scan(sp span, yield func(*row) bool) {
 			return true
 		}
 		return strings.HasPrefix(r.key, sp.within) && yield(r)
-	})
-}
-
-func (t *tableData) entries(index int, value, after string, yield func(entry) bool) {
-	t.indexes[index].ascend(entry{value, after}, func(e entry) bool {
-		if e.value != value {
-			return false
-		}
-		return e.key == after && after != "" || yield(e)
 	})
 }

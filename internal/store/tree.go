@@ -42,35 +42,79 @@ func (t *rowTree) ascend(from string, yield func(*row) bool) {
 	t.b.Ascend(from, func(_ string, r *row) bool { return yield(r) })
 }
 
-// An entry of an index. It names the row rather than pointing to it, so that a
-// write touches only the indexes whose value it changes.
-type entry struct{ value, key string }
-
-func (a entry) less(b entry) bool {
-	if a.value != b.value {
-		return a.value < b.value
-	}
-	return a.key < b.key
-}
-
-// indexTree is an index's entries.
+// indexTree is an index: a set of keys for each value. The sets name rows rather than
+// pointing to them, so that a write touches only the indexes whose value it changes.
 type indexTree struct {
 	copying sync.Mutex // as rowTree's
-	b       *btree.BTreeG[entry]
+	era     *era
+	b       *btree.Map[string, *keySet]
 }
 
+// keySet is the keys that are found under one value. It may be changed in the era in
+// which it was made, and is copied first in any other.
+type keySet struct {
+	made    *era
+	copying sync.Mutex // as rowTree's
+	b       *btree.Map[string, struct{}]
+}
+
+// An era of an index ends when the index is copied, for the copy and for the original.
+type era struct{ _ byte } // of some size, so that no two have the same address
+
 func newIndexTree() *indexTree {
-	return &indexTree{b: btree.NewBTreeGOptions(entry.less, btree.Options{NoLocks: true, Degree: degree})}
+	return &indexTree{era: new(era), b: btree.NewMap[string, *keySet](degree)}
 }
 
 func (t *indexTree) copy() *indexTree {
 	t.copying.Lock()
 	defer t.copying.Unlock()
-	return &indexTree{b: t.b.IsoCopy()}
+	t.era = new(era)
+	return &indexTree{era: new(era), b: t.b.IsoCopy()}
 }
 
-func (t *indexTree) set(e entry)    { t.b.Set(e) }
-func (t *indexTree) delete(e entry) { t.b.Delete(e) }
+// own is the set under a value, to be changed; made if there is none.
+func (t *indexTree) own(value string) *keySet {
+	have, ok := t.b.Get(value)
+	if ok && have.made == t.era {
+		return have
+	}
+	own := &keySet{made: t.era}
+	if ok {
+		own.b = have.copied()
+	} else {
+		own.b = btree.NewMap[string, struct{}](degree)
+	}
+	t.b.Set(value, own)
+	return own
+}
 
-// ascend visits the entries from the first that is not less than from.
-func (t *indexTree) ascend(from entry, yield func(entry) bool) { t.b.Ascend(from, yield) }
+func (s *keySet) copied() *btree.Map[string, struct{}] {
+	s.copying.Lock()
+	defer s.copying.Unlock()
+	return s.b.IsoCopy()
+}
+
+func (t *indexTree) set(value, key string) { t.own(value).b.Set(key, struct{}{}) }
+
+func (t *indexTree) delete(value, key string) {
+	keys := t.own(value)
+	keys.b.Delete(key)
+	if keys.b.Len() == 0 {
+		t.b.Delete(value)
+	}
+}
+
+// count is how many keys there are under a value.
+func (t *indexTree) count(value string) int {
+	if keys, ok := t.b.Get(value); ok {
+		return keys.b.Len()
+	}
+	return 0
+}
+
+// ascend visits the keys under a value from the first that is not less than from.
+func (t *indexTree) ascend(value, from string, yield func(key string) bool) {
+	if keys, ok := t.b.Get(value); ok {
+		keys.b.Ascend(from, func(key string, _ struct{}) bool { return yield(key) })
+	}
+}
