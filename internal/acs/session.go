@@ -1,6 +1,7 @@
 package acs
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -256,17 +257,20 @@ func (s *session) putBack(tasks []*gantry.Task) {
 // sendPayload sends tasks, in as many messages as their size asks for.
 func (s *session) sendPayload(snap *store.Snapshot, tasks []*gantry.Task) error {
 	var batch []*gantry.Task
-	var encoded []json.RawMessage
+	var encoded [][]byte
 	size := 0
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
 		id := s.NewID()
-		err := s.send(acsapi.TypePayload, payloadMessage{
+		message, err := payloadMessage(acsapi.PayloadMessage{
 			MessageID: id, ClusterArn: string(s.Place.Cluster(s.cluster)), ContainerInstanceArn: s.arn,
-			GeneratedAt: s.Now().UnixMilli(), SeqNum: int64(snap.Revision()), Tasks: encoded,
-		})
+			GeneratedAt: s.Now().UnixMilli(), SeqNum: int64(snap.Revision()),
+		}, encoded)
+		if err == nil {
+			err = s.write(acsapi.TypePayload, message)
+		}
 		s.out.sent(id, batch, s.Now())
 		batch, encoded, size = nil, nil, 0
 		return err
@@ -287,14 +291,17 @@ func (s *session) sendPayload(snap *store.Snapshot, tasks []*gantry.Task) error 
 	return flush()
 }
 
-// A payloadMessage is an acsapi.PayloadMessage whose tasks are encoded already.
-type payloadMessage struct {
-	MessageID            string            `json:"messageId"`
-	ClusterArn           string            `json:"clusterArn"`
-	ContainerInstanceArn string            `json:"containerInstanceArn"`
-	GeneratedAt          int64             `json:"generatedAt"`
-	SeqNum               int64             `json:"seqNum"`
-	Tasks                []json.RawMessage `json:"tasks"`
+// payloadMessage is a PayloadMessage with tasks that are encoded already: head has all
+// its other members.
+func payloadMessage(head acsapi.PayloadMessage, tasks [][]byte) ([]byte, error) {
+	head.Tasks = []acsapi.Task{}
+	message, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	// The tasks are the last member: they go where its bracket closes.
+	message = append(bytes.TrimSuffix(message, []byte("]}")), bytes.Join(tasks, []byte(","))...)
+	return append(message, "]}"...), nil
 }
 
 func (s *session) encode(snap *store.Snapshot, t *gantry.Task) ([]byte, error) {
@@ -320,13 +327,18 @@ func (s *session) encode(snap *store.Snapshot, t *gantry.Task) ([]byte, error) {
 }
 
 func (s *session) send(typ string, message any) error {
-	data, err := acsapi.Encode(typ, message)
+	data, err := json.Marshal(message)
 	if err != nil {
 		return err
 	}
+	return s.write(typ, data)
+}
+
+// write sends a message that is encoded already.
+func (s *session) write(typ string, message []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if err := s.conn.Write(ctx, websocket.MessageText, data); err != nil {
+	if err := s.conn.Write(ctx, websocket.MessageText, acsapi.Join(typ, message)); err != nil {
 		return fmt.Errorf("send %s: %w", typ, err)
 	}
 	return nil

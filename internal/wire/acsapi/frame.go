@@ -58,12 +58,18 @@ func Encode(typ string, message any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", typ, err)
 	}
-	frame := make([]byte, 0, len(body)+len(typ)+len(`{"type":"","message":}`))
+	return Join(typ, body), nil
+}
+
+// Join makes the frame of a message that is encoded already. It does not look into it,
+// as json.Marshal would do all over again.
+func Join(typ string, message []byte) []byte {
+	frame := make([]byte, 0, len(typ)+len(message)+len(`{"type":"","message":}`))
 	frame = append(frame, `{"type":"`...)
 	frame = append(frame, typ...) // letters only
 	frame = append(frame, `","message":`...)
-	frame = append(frame, body...)
-	return append(frame, '}'), nil
+	frame = append(frame, message...)
+	return append(frame, '}')
 }
 
 // Decode reads a frame without looking into its message.
