@@ -23,7 +23,7 @@ func (m *linuxMachine) serveMetadata(ctx context.Context) error {
 	}
 	tells := agent.Metadata{Agents: m.agents}
 	return metadata.Serve(ctx, ln, metadata.NewEndpoint(metadata.Config{
-		Tasks: tells, Stats: tells, Credentials: tells, Tags: tells, Now: time.Now,
+		Tasks: tells, Stats: tells, Credentials: tells, Tags: tells, Protector: tells, Now: time.Now,
 	}))
 }
 

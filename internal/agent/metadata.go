@@ -17,7 +17,7 @@ import (
 )
 
 // Metadata is what the task metadata endpoint and introspection tell of the tasks of one or several agents on this
-// machine: it is metadata's Tasks, StatsReader, CredentialStore and TagLister. Agents are the ones there are at the time
+// machine: it is metadata's Tasks, StatsReader, CredentialStore, TagLister and Protector. Agents are the ones there are at the time
 // of a request.
 type Metadata struct {
 	Agents func() []*Agent

@@ -53,7 +53,8 @@ func denied(who, service, operation, resource string) error {
 var agentLogs = map[string]bool{"CreateLogGroup": true, "CreateLogStream": true, "DescribeLogStreams": true, "PutLogEvents": true}
 
 // agentMay says whether an agent's key may make the call, and else which resource it is denied.
-// The operations are those of AWS's policy AmazonEC2ContainerServiceforEC2Role, and ListTagsForResource.
+// The operations are those of AWS's policy AmazonEC2ContainerServiceforEC2Role, ListTagsForResource, and the two by which
+// the task protection endpoint speaks for a task of its instance.
 func agentMay(p *gantry.Principal, tasks TaskPlaces, service, operation string, in any) (resource string, ok bool) {
 	if service == "logs" {
 		return "*", agentLogs[operation]
@@ -87,6 +88,10 @@ func agentMay(p *gantry.Principal, tasks TaskPlaces, service, operation string, 
 		return wire.Value(in.Task), ownTask(in.Cluster, in.Task)
 	case *ecsapi.SubmitAttachmentStateChangesInput:
 		return "*", p.Instance != ""
+	case *ecsapi.GetTaskProtectionInput:
+		return agentsOwn(p, tasks, in.Cluster, in.Tasks)
+	case *ecsapi.UpdateTaskProtectionInput:
+		return agentsOwn(p, tasks, in.Cluster, in.Tasks)
 	case *ecsapi.ListTagsForResourceInput:
 		arn, err := gantry.ParseARN(wire.Value(in.ResourceArn))
 		switch {
@@ -98,6 +103,16 @@ func agentMay(p *gantry.Principal, tasks TaskPlaces, service, operation string, 
 		return wire.Value(in.ResourceArn), false
 	}
 	return "*", false
+}
+
+// agentsOwn says whether all of some tasks are placed on the agent's instance, and else which one is not.
+func agentsOwn(p *gantry.Principal, tasks TaskPlaces, cluster *string, refs []string) (resource string, ok bool) {
+	for _, ref := range refs {
+		if p.Instance == "" || tasks.InstanceOf(split(cluster, &ref)) != p.Instance {
+			return ref, false
+		}
+	}
+	return "*", len(refs) > 0
 }
 
 // refersTo says whether a reference (an id, or an ARN) within a cluster is meant for the instance of that key.

@@ -84,6 +84,12 @@ func TestAgentsMayCallWhatAgentsNeed(t *testing.T) {
 		{"SubmitTaskStateChange", `{"cluster":"prod","task":"t1"}`, 200, `{}`},
 		{"SubmitTaskStateChange", `{"cluster":"prod","task":"forgotten"}`, 200, `{}`},
 		{"SubmitTaskStateChange", `{"cluster":"prod","task":"t2"}`, 403, "AccessDeniedException"},
+		{"GetTaskProtection", `{"cluster":"prod","tasks":["t1"]}`, 200, `{}`},
+		{"GetTaskProtection", `{"cluster":"prod","tasks":["t1","t2"]}`, 403, "ecs:GetTaskProtection on resource: t2"},
+		{"GetTaskProtection", `{"cluster":"prod"}`, 403, "ecs:GetTaskProtection on resource: *"},
+		{"UpdateTaskProtection", `{"cluster":"prod","protectionEnabled":true,"tasks":["` + prefix + `task/prod/t1"]}`, 200, `{}`},
+		{"UpdateTaskProtection", `{"cluster":"prod","protectionEnabled":true,"tasks":["t2"]}`, 403, "ecs:UpdateTaskProtection on resource: t2"},
+		{"UpdateTaskProtection", `{"cluster":"prod","protectionEnabled":true,"tasks":["unknown"]}`, 403, "AccessDeniedException"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.operation+tt.body, func(t *testing.T) {

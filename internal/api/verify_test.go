@@ -49,6 +49,12 @@ func newDoor(change func(*Config)) *Door {
 		SubmitTaskStateChange: func(context.Context, *ecsapi.SubmitTaskStateChangeInput) (*ecsapi.SubmitTaskStateChangeOutput, error) {
 			return &ecsapi.SubmitTaskStateChangeOutput{}, nil
 		},
+		GetTaskProtection: func(context.Context, *ecsapi.GetTaskProtectionInput) (*ecsapi.GetTaskProtectionOutput, error) {
+			return &ecsapi.GetTaskProtectionOutput{}, nil
+		},
+		UpdateTaskProtection: func(context.Context, *ecsapi.UpdateTaskProtectionInput) (*ecsapi.UpdateTaskProtectionOutput, error) {
+			return &ecsapi.UpdateTaskProtectionOutput{}, nil
+		},
 		DiscoverPollEndpoint: func(context.Context, *ecsapi.DiscoverPollEndpointInput) (*ecsapi.DiscoverPollEndpointOutput, error) {
 			return &ecsapi.DiscoverPollEndpointOutput{}, nil
 		},

@@ -136,6 +136,9 @@ func (s *Service) Operations() *ecsapi.Operations {
 		DescribeServices: s.describeServices,
 		ListServices:     s.listServices,
 
+		GetTaskProtection:    s.getTaskProtection,
+		UpdateTaskProtection: s.updateTaskProtection,
+
 		RegisterContainerInstance:     s.registerContainerInstance,
 		DeregisterContainerInstance:   s.deregisterContainerInstance,
 		DescribeContainerInstances:    s.describeContainerInstances,

@@ -40,7 +40,7 @@ func (p *planner) stand() {
 	green, d := p.rollout().Revision, p.deployment
 	reason := scaling(green)
 	neither := p.neither()
-	for _, m := range p.where(neither, in(pending)) {
+	for _, m := range p.where(neither, unstarted) {
 		p.stop(m, reason)
 	}
 	p.choose(p.alive, p.number(in(healthy))-max(p.bounds.Floor, p.bounds.Desired), neither, unprotected)
@@ -82,8 +82,8 @@ func (p *planner) keep(revision gantry.RevisionID) {
 	}
 	spare := p.number(of, in(healthy)) - p.bounds.Desired
 	p.choose(spare, spare, of, leaving, unprotected)
-	unstarted := p.where(of, fit, in(pending))
-	for _, m := range unstarted[:max(0, min(-need, len(unstarted)))] {
+	early := p.where(of, fit, unstarted)
+	for _, m := range early[:max(0, min(-need, len(early)))] {
 		p.stop(m, reason)
 		need++
 	}

@@ -20,7 +20,7 @@ import (
 //   - it takes the healthy tasks not below the floor, and does not lower them where they
 //     are below it already;
 //   - it keeps no more good tasks on their way than desired, but for rebalancing;
-//   - it stops no protected task that is healthy;
+//   - it stops no protected task, unless it is unhealthy, or pending on a DRAINING instance;
 //   - a failed deployment starts nothing, and one that succeeds has what it wanted;
 //   - nothing that it looked at has been changed.
 //
@@ -51,7 +51,7 @@ func keepsPromises(t *rapid.T) {
 		"end":     h.some("end", wanted, w.end),
 		"stop":    h.some("stop", func(t *gantry.Task) bool { return t.DesiredStatus == gantry.Stopped }, w.end),
 		"lose":    h.some("lose", func(*gantry.Task) bool { return true }, w.lose),
-		"protect": h.some("protect", running, func(id gantry.TaskID) { h.protect(id) }),
+		"protect": h.some("protect", wanted, func(id gantry.TaskID) { h.protect(id) }),
 		"thrive":  h.thrive,
 		"wait":    h.wait,
 		"scale":   h.scale,
@@ -252,9 +252,10 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 		m := p.members[i]
 		if m.standing == healthy {
 			lowered++
-			if m.protected && !leaving && h.service.Scheduling == ecsapi.SchedulingStrategyReplica {
-				t.Fatalf("it stops %s, which is protected", s.Task)
-			}
+		}
+		mayGo := m.standing == unhealthy || m.standing == pending && m.draining
+		if m.protected && !mayGo && !leaving && h.service.Scheduling == ecsapi.SchedulingStrategyReplica {
+			t.Fatalf("it stops %s, which is protected", s.Task)
 		}
 		if m.good() {
 			good--

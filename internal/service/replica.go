@@ -36,11 +36,11 @@ func (p *planner) leave() {
 }
 
 // hold leaves what runs as it is, since the deployment has failed: nothing new is
-// started, and what was started and does not run yet is stopped. A lower desired count
+// started, and what was started and does not run yet is stopped unless it is protected. A lower desired count
 // is still obeyed: no revision keeps more tasks than it.
 func (p *planner) hold() {
 	p.history.Unplaced, p.history.Rebalance = nil, nil
-	for _, m := range p.where(in(pending)) {
+	for _, m := range p.where(unstarted) {
 		p.stop(m, scaling(p.rollout().Revision))
 	}
 	kept := map[gantry.RevisionID]int{}
@@ -54,9 +54,9 @@ func (p *planner) hold() {
 }
 
 // stopUnstarted stops at once what has never run and is not wanted: tasks of earlier
-// revisions, and those whose container instance is DRAINING.
+// revisions that are not protected, and those whose container instance is DRAINING.
 func (p *planner) stopUnstarted() {
-	for _, m := range p.where(in(pending), (*member).doomed) {
+	for _, m := range p.where(unstarted, (*member).doomed) {
 		p.stop(m, scaling(p.rollout().Revision))
 	}
 }
@@ -128,6 +128,10 @@ func (p *planner) stopUnhealthy(most int) int {
 }
 
 func unprotected(m *member) bool { return !m.protected }
+
+// unstarted asks for a task that does not run yet and may be stopped at once where it
+// is not wanted: a DRAINING instance lets none start, not even a protected one.
+func unstarted(m *member) bool { return m.standing == pending && (!m.protected || m.draining) }
 
 // stuck says that neither starting nor stopping is allowed.
 func (p *planner) stuck() Event {

@@ -12,8 +12,8 @@ func (p *planner) scaleIn(surplus int) {
 	if surplus <= 0 || p.moving() {
 		return
 	}
-	unstarted := p.where((*member).good, in(pending))
-	for _, m := range unstarted[:min(surplus, len(unstarted))] {
+	early := p.where((*member).good, unstarted)
+	for _, m := range early[:min(surplus, len(early))] {
 		p.stop(m, scaling(p.rollout().Revision))
 		surplus--
 	}

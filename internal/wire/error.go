@@ -7,6 +7,9 @@ type Error struct {
 	Message string         // a sentence for the person who asked
 	Status  int            // of the HTTP response: 400, 403, 500
 	Members map[string]any // what the exception has besides its message, by wire name: "resourceIds"; mostly nil
+
+	// RequestID is by which the log of the service that answered can be searched. Only who calls a service finds it here.
+	RequestID string
 }
 
 // Error returns "ClusterNotFoundException: Cluster not found."

@@ -40,6 +40,7 @@ type Config struct {
 	Stats       StatsReader
 	Credentials CredentialStore
 	Tags        TagLister
+	Protector   Protector
 	Now         func() time.Time // for the limit of requests per second
 }
 
@@ -68,8 +69,8 @@ func NewEndpoint(cfg Config) http.Handler {
 	mux.HandleFunc("GET /v1/credentials", e.credentialsV1)
 	mux.HandleFunc("GET /v2/metadata", e.awsvpcOnly)
 	mux.HandleFunc("GET /v2/stats", e.awsvpcOnly)
-	mux.HandleFunc("GET /api/{id}/task-protection/v1/state", e.protection)
-	mux.HandleFunc("PUT /api/{id}/task-protection/v1/state", e.protection)
+	mux.HandleFunc("GET /api/{id}/task-protection/v1/state", e.getProtection)
+	mux.HandleFunc("PUT /api/{id}/task-protection/v1/state", e.putProtection)
 	mux.HandleFunc("POST /api/{id}/fault/v1/{kind}/{action}", e.fault)
 	return newLimiter(cfg.Now).wrap(mux)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -55,10 +56,9 @@ func TestEndpointRefusals(t *testing.T) {
 		{"GET", "/v2/credentials/", "", 400, `"message": "CredentialsV2Request: No Credential ID in the request"`},
 		{"GET", "/v2/credentials/expected", "", 503, `"HTTPErrorCode": 503`},
 		{"GET", "/v1/credentials", "", 400, `"message": "CredentialsV1Request: No Credential ID in the request"`},
-		{"GET", state, "", 501, `"Code": "UnsupportedFeatureException"`},
-		{"GET", state, "", 501, `"Arn": "` + taskARN},
-		{"PUT", state, `{"ProtectionEnabled":true,"ExpiresInMinutes":60}`, 501, "UnsupportedFeatureException"},
 		{"PUT", state, `{"ProtectionEnabled":true,"Surprise":60}`, 400, "InvalidParameterException"},
+		{"PUT", state, `{"ProtectionEnabled":true,"ExpiresInMinutes":"60"}`, 400, "UpdateTaskProtection: failed to decode request"},
+		{"PUT", state, `{}`, 400, `"Arn": "` + taskARN},
 		{"PUT", state, `{}`, 400, "does not contain 'ProtectionEnabled'"},
 		{"PUT", state, `{"ProtectionEnabled":` + strings.Repeat(" ", maxProtectionBody) + `true}`, 400, "InvalidParameterException"},
 		{"GET", "/api/nobody/task-protection/v1/state", "", 404, "Failed to find a task for the request"},
@@ -68,6 +68,28 @@ func TestEndpointRefusals(t *testing.T) {
 		status, body := ask(t, h, c.method, c.path, c.body)
 		if status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, status, body, c.status, c.want)
+		}
+	}
+}
+
+func TestProtection(t *testing.T) {
+	h := demoEndpoint()
+	state := "/api/" + webUUID + "/task-protection/v1/state"
+	for _, c := range []struct {
+		method, body string
+		status       int
+		want         string
+	}{
+		{"GET", "", 200, `{"protection":{"ExpirationDate":null,"ProtectionEnabled":false,"TaskArn":"` + taskARN + `"}}`},
+		{"PUT", `{"ProtectionEnabled":false}`, 200, `{"protection":{"ExpirationDate":null,"ProtectionEnabled":false,"TaskArn":"` + taskARN + `"}}`},
+		{"PUT", `{"ProtectionEnabled":true,"ExpiresInMinutes":30}`, 200, `{"protection":{"ExpirationDate":"2026-11-23T12:00:30Z","ProtectionEnabled":true,"TaskArn":"` + taskARN + `"}}`},
+		{"PUT", `{"ProtectionEnabled":true}`, 200, `{"failure":{"Arn":"` + taskARN + `","Detail":null,"Reason":"TASK_NOT_VALID"}}`},
+		{"PUT", `{"ProtectionEnabled":true,"ExpiresInMinutes":2881}`, 400, `{"requestID":"r-1","error":{"Arn":"` + taskARN + `","Code":"InvalidParameterException","Message":"too long"}}`},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(c.method, state, strings.NewReader(c.body)))
+		if w.Code != c.status || w.Body.String() != c.want {
+			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.body, w.Code, w.Body, c.status, c.want)
 		}
 	}
 }

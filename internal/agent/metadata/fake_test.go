@@ -101,9 +101,25 @@ func (f fake) Tags(_ context.Context, arn string) Tags {
 	}
 }
 
+func (f fake) Protection(_ context.Context, arn string) ProtectionAnswer {
+	return ProtectionAnswer{Protection: &Protection{TaskARN: arn}}
+}
+
+func (f fake) Protect(ctx context.Context, arn string, enabled bool, minutes *int32) ProtectionAnswer {
+	switch {
+	case !enabled:
+		return f.Protection(ctx, arn)
+	case minutes == nil:
+		return ProtectionAnswer{Failure: &ProtectionFailure{arn, nil, "TASK_NOT_VALID"}}
+	case *minutes > 2880:
+		return ProtectionAnswer{RequestID: "r-1", Error: &ProtectionError{arn, "InvalidParameterException", "too long"}, Status: 400}
+	}
+	return ProtectionAnswer{Protection: &Protection{new(noon(int(*minutes))), true, arn}}
+}
+
 func demoEndpoint() http.Handler {
 	f := fake{[]Task{demo()}}
-	return NewEndpoint(Config{Tasks: f, Stats: f, Credentials: f, Tags: f, Now: func() time.Time { return noon(0) }})
+	return NewEndpoint(Config{Tasks: f, Stats: f, Credentials: f, Tags: f, Protector: f, Now: func() time.Time { return noon(0) }})
 }
 
 // ask makes a request and tells status and body, the latter with sorted, indented members.

@@ -38,7 +38,9 @@ func ReadAnswer(answer *http.Response, most int64, out any) error {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return readError(answer.StatusCode, text)
+		e := readError(answer.StatusCode, text)
+		e.RequestID = answer.Header.Get(RequestIDHeader)
+		return e
 	}
 	if len(text) == 0 {
 		return nil // operations without output may answer an empty body
@@ -49,7 +51,7 @@ func ReadAnswer(answer *http.Response, most int64, out any) error {
 	return nil
 }
 
-func readError(status int, body []byte) error {
+func readError(status int, body []byte) *wire.Error {
 	var e struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"` // or "Message": encoding/json does not mind

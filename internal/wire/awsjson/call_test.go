@@ -35,13 +35,13 @@ func TestReadAnswer(t *testing.T) {
 	}{
 		{"output", 200, `{"a":"b"}`, map[string]string{"a": "b"}, nil},
 		{"no output", 200, ``, nil, nil},
-		{"error", 400, `{"__type":"ClientException","message":"no"}`, nil, &wire.Error{Code: "ClientException", Message: "no", Status: 400}},
-		{"error with its namespace", 400, `{"__type":"com.amazonaws.ecs#ClientException","Message":"no"}`, nil, &wire.Error{Code: "ClientException", Message: "no", Status: 400}},
-		{"a proxy's page", 502, `<html>`, nil, &wire.Error{Message: "HTTP status 502 without an AWS error", Status: 502}},
+		{"error", 400, `{"__type":"ClientException","message":"no"}`, nil, &wire.Error{Code: "ClientException", Message: "no", Status: 400, RequestID: "r-1"}},
+		{"error with its namespace", 400, `{"__type":"com.amazonaws.ecs#ClientException","Message":"no"}`, nil, &wire.Error{Code: "ClientException", Message: "no", Status: 400, RequestID: "r-1"}},
+		{"a proxy's page", 502, `<html>`, nil, &wire.Error{Message: "HTTP status 502 without an AWS error", Status: 502, RequestID: "r-1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out map[string]string
-			err := ReadAnswer(&http.Response{StatusCode: tt.status, Body: io.NopCloser(strings.NewReader(tt.body))}, 1<<10, &out)
+			err := ReadAnswer(&http.Response{StatusCode: tt.status, Header: http.Header{RequestIDHeader: {"r-1"}}, Body: io.NopCloser(strings.NewReader(tt.body))}, 1<<10, &out)
 			got, _ := errors.AsType[*wire.Error](err)
 			if tt.err == nil && err != nil {
 				t.Error(err)
