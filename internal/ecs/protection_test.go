@@ -51,7 +51,7 @@ func TestTaskProtection(t *testing.T) {
 	w.define("web", 256, 128)
 	w.join("prod", 2048, 1024)
 	tasks := w.serves("prod", "web", 2, 2, ecsapi.ServiceDeploymentStatusSuccessful)
-	alone := *w.run("prod", "web", 1)[0].TaskArn
+	alone := *must(w, w.ops.RunTask, &ecsapi.RunTaskInput{Cluster: new("prod"), TaskDefinition: new("web"), StartedBy: new("ecs-svc/1")}).Tasks[0].TaskArn
 	ended := w.serves("prod", "old", 1, 1, ecsapi.ServiceDeploymentStatusSuccessful)[0]
 	must(w, w.ops.StopTask, &ecsapi.StopTaskInput{Cluster: new("prod"), Task: new(ended)})
 

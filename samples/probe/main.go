@@ -10,6 +10,7 @@
 //	write=PATH:TEXT   make or replace a file
 //	open=PATH         open a file or device for reading, and read a byte
 //	get=URL           what a web server answers
+//	put=URL TEXT      what a web server answers to a PUT, whatever its status
 //	dial=tcp/HOST:N   what a "serve" elsewhere answers; udp too
 //	serve=tcp/N-M     answer on these ports from now on; udp too
 //	call=NAME         try what needs a right: mount, chroot, mknod, keyctl, ping, settime
@@ -112,6 +113,8 @@ func do(verb, argument string) (string, error) {
 		return "", open(argument)
 	case "get":
 		return get(argument)
+	case "put":
+		return put(argument)
 	case "dial":
 		return dial(argument)
 	case "serve":

@@ -31,6 +31,23 @@ func get(url string) (string, error) {
 	return string(body), err
 }
 
+// put sends what stands after the URL.
+func put(argument string) (string, error) {
+	url, text, _ := strings.Cut(argument, " ")
+	r, err := http.NewRequest(http.MethodPut, url, strings.NewReader(text))
+	if err != nil {
+		return "", err
+	}
+	client := http.Client{Timeout: reachWithin}
+	res, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 128<<10))
+	return string(body), err
+}
+
 // dial says hello and returns the answer.
 func dial(argument string) (string, error) {
 	network, address, _ := strings.Cut(argument, "/")
