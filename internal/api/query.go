@@ -16,31 +16,35 @@ import (
 // neither path nor target: the credential scope of the signature says which
 // service is meant. STS's GetCallerIdentity is the only operation so far.
 func (d *Door) serveQuery(w http.ResponseWriter, r *http.Request) {
+	s, _ := parseSignature(r) // where there is none, verify says so
+	refuse := refuseXML
+	if s.service == "ec2" {
+		refuse = refuseEC2
+	}
 	body, no := readBody(w, r)
 	if no != nil {
-		d.refuseXML(w, no)
+		refuse(w, no)
 		return
 	}
 	form, no := parseForm(r, body)
 	if no != nil {
-		d.refuseXML(w, no)
+		refuse(w, no)
 		return
 	}
 	p, no := d.verify(r, body)
 	if no != nil {
-		d.refuseXML(w, no)
+		refuse(w, no)
 		return
 	}
-	s, _ := parseSignature(r)
 	action := form.Get("Action")
 	switch {
 	case s.service == "sts" && action == "GetCallerIdentity":
 		writeXML(w, http.StatusOK, d.callerIdentity(w, p))
 	case action == "":
-		d.refuseXML(w, &refusal{query: "MissingAction", queryStatus: http.StatusBadRequest,
+		refuse(w, &refusal{query: "MissingAction", queryStatus: http.StatusBadRequest,
 			message: "The request names no operation: neither the header X-Amz-Target nor the parameter Action is there."})
 	default:
-		d.refuseXML(w, unknownOperation("gantry does not offer "+wire.Shorten(s.service+":"+action)+" yet."))
+		refuse(w, unknownOperation("gantry does not offer "+wire.Shorten(s.service+":"+action)+" yet."))
 	}
 }
 
@@ -75,8 +79,13 @@ func (d *Door) callerIdentity(w http.ResponseWriter, p *gantry.Principal) caller
 	return id
 }
 
-func (d *Door) refuseXML(w http.ResponseWriter, no *refusal) {
+func refuseXML(w http.ResponseWriter, no *refusal) {
 	writeXML(w, no.queryStatus, xmlError{Type: "Sender", Code: no.query, Message: no.message, RequestID: requestID(w)})
+}
+
+// refuseEC2 is refuseXML in EC2's own form of the protocol.
+func refuseEC2(w http.ResponseWriter, no *refusal) {
+	writeXML(w, no.queryStatus, ec2Error{Code: no.query, Message: no.message, RequestID: requestID(w)})
 }
 
 // writeXML sends header and body at once: some AWS SDKs fail now and then when they arrive apart.

@@ -87,3 +87,11 @@ type xmlError struct {
 	Message   string   `xml:"Error>Message"`
 	RequestID string   `xml:"RequestId"`
 }
+
+// The XML error of EC2.
+type ec2Error struct {
+	XMLName   xml.Name `xml:"Response"`
+	Code      string   `xml:"Errors>Error>Code"`
+	Message   string   `xml:"Errors>Error>Message"`
+	RequestID string   `xml:"RequestID"`
+}
