@@ -104,7 +104,29 @@ type Connection struct {
 	AgentHash    string    `json:"agentHash,omitzero"`
 	// DockerVersion names the container runtime, as the agent tells it.
 	DockerVersion string `json:"dockerVersion,omitzero"`
+	// Loss is what the control plane makes of the agent's silence; the agent's next
+	// connection begins without.
+	Loss Loss `json:"loss,omitzero"`
+	// LostAt is when Loss became what it is.
+	LostAt time.Time `json:"lostAt,omitzero"`
 }
+
+// A Loss is what the control plane makes of a silent agent, which may be none yet.
+type Loss string
+
+const (
+	// LossHeld: the agent is silent for so long that its service tasks were to be
+	// replaced, but so are too many others at once.
+	LossHeld Loss = "HELD"
+	// LossGivenUp: the tasks that services have on the instance are replaced elsewhere.
+	LossGivenUp Loss = "GIVEN_UP"
+)
 
 // Key is the connection's place in the store, the same as its instance's.
 func (c *Connection) Key() string { return string(c.Cluster) + "/" + string(c.Instance) }
+
+// A Pulse is what a control plane writes to find out whether it can.
+type Pulse struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}

@@ -68,6 +68,7 @@ type controlConfig struct {
 	open           bool // other machines can reach the endpoint
 	anyCredentials bool
 	scheduling     service.Settings
+	loss           lifecycle.LossRule // when the tasks of silent agents are replaced
 	log            *slog.Logger
 }
 
@@ -133,7 +134,7 @@ func (c *control) make(ctx context.Context) (err error) {
 		Store: c.store, Ledger: c.ledger, Settings: c.scheduling, Now: time.Now,
 		NewTaskID: newTaskID, NewUUID: uuid.NewString, NewSeed: rand.Uint64, Log: c.log,
 	}
-	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Now: time.Now, Log: c.log}
+	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Loss: c.loss, Now: time.Now, Log: c.log}
 	if c.logs, err = logs.Open(c.dir.file(logsFolder), c.log); err != nil {
 		return fmt.Errorf("open the logs: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/lifecycle"
 	"gantry/internal/service"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,7 @@ type upOptions struct {
 	logLevel       string
 	pullBehavior   string
 	taskWarmup     time.Duration
+	loss           lifecycle.LossRule
 }
 
 func newUp() *cobra.Command {
@@ -62,6 +64,7 @@ stops the tasks too.`,
 	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
 	f.StringVar(&o.pullBehavior, "image-pull-behavior", pullBehaviors[0], "when registries are asked for images, as the ECS agent's ECS_IMAGE_PULL_BEHAVIOR: "+strings.Join(pullBehaviors, ", "))
 	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
+	addLossFlags(cmd, &o.loss)
 	return cmd
 }
 
@@ -87,6 +90,9 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if err := checkLoss(o.loss); err != nil {
+		return err
 	}
 	d, err := openDataDir(o.dataDir)
 	if err != nil {
@@ -124,7 +130,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 
 	scheduling := service.DefaultSettings
 	scheduling.Warmup = o.taskWarmup
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, log: log})
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, log: log})
 	if err != nil {
 		return err
 	}

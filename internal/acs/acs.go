@@ -245,6 +245,26 @@ func (s *Server) claim(ctx context.Context, h hello) (epoch int64, timeline stor
 	return epoch, timeline, err
 }
 
+// insist records that the agent is connected after all: a server that has just started
+// took it for gone. Silence that nobody kept would have its tasks replaced.
+func (s *Server) insist(key string, epoch int64) {
+	ctx, cancel := context.WithTimeout(s.life, recordTimeout)
+	defer cancel()
+	_, err := s.Store.Update(ctx, func(tx *store.Tx) error {
+		c, ok := store.Connections.Get(tx, key)
+		if !ok || c.Epoch != epoch || c.Connected {
+			return nil
+		}
+		next := *c
+		next.Connected, next.Since, next.Loss, next.LostAt = true, s.Now(), "", time.Time{}
+		store.Connections.Put(tx, &next)
+		return nil
+	})
+	if err != nil {
+		s.Log.Error("record that an agent is connected after all", "instance", key, "error", err)
+	}
+}
+
 // release records that the agent is gone, unless it has come back meanwhile.
 func (s *Server) release(key string, epoch int64) {
 	select {

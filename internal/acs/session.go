@@ -204,6 +204,8 @@ func (s *session) look() error {
 	snap := s.Store.View() // not before dirty was taken: it has to have what dirty is about
 	if c, ok := store.Connections.Get(snap, s.key); ok && c.Epoch > s.epoch {
 		return errOvertaken
+	} else if ok && c.Epoch == s.epoch && !c.Connected {
+		s.insist(s.key, s.epoch)
 	}
 	if i, ok := store.Instances.Get(snap, s.key); !ok || i.Status == gantry.InstanceInactive {
 		return errInactive

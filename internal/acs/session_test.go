@@ -203,6 +203,48 @@ func TestTheNewerConnectionWins(t *testing.T) {
 	}
 }
 
+// A server that starts takes every agent for gone; those that are connected to another
+// one say that they are not.
+func TestAConnectedAgentIsNotTakenForGone(t *testing.T) {
+	f := onLoopback(t)
+	p := f.connect(nil)
+	p.next(acsapi.TypeTaskManifest, new(acsapi.TaskManifestMessage))
+	f.until("the agent is connected", func() bool { return f.connection().Connected })
+	if err := DisconnectAll(t.Context(), f.store); err != nil {
+		t.Fatal(err)
+	}
+	f.until("the agent is connected again", func() bool { return f.connection().Connected })
+	if c := f.connection(); c.Epoch != 1 {
+		t.Errorf("connection: %+v", c)
+	}
+}
+
+// An agent that was given up begins anew when it comes back: nothing of its loss stays,
+// and its manifest lacks what was given up.
+func TestAGivenUpAgentComesBack(t *testing.T) {
+	f := onLoopback(t)
+	f.task("lost", gantry.Stopped, gantry.Stopped)
+	f.task("alone", gantry.Running, gantry.Running)
+	f.update(func(tx *store.Tx) {
+		store.Connections.Put(tx, &gantry.Connection{Cluster: "prod", Instance: "i1", Epoch: 7, Loss: gantry.LossGivenUp, LostAt: time.Now()})
+	})
+	p := f.connect(nil)
+	var manifest acsapi.TaskManifestMessage
+	p.next(acsapi.TypeTaskManifest, &manifest)
+	if len(manifest.Tasks) != 1 || !strings.HasSuffix(manifest.Tasks[0].TaskArn, "/alone") {
+		t.Errorf("manifest: %+v", manifest.Tasks)
+	}
+	p.say(acsapi.TypeTaskStopVerification, acsapi.TaskStopVerificationMessage{MessageID: manifest.MessageID,
+		StopCandidates: []acsapi.TaskIdentifier{{TaskArn: "arn:aws:ecs:us-east-1:123456789012:task/prod/lost"}}})
+	var ack acsapi.TaskStopVerificationAck
+	if p.next(acsapi.TypeTaskStopVerificationAck, &ack); len(ack.StopTasks) != 1 {
+		t.Errorf("may stop: %+v", ack.StopTasks)
+	}
+	if c := f.connection(); !c.Connected || c.Epoch != 8 || c.Loss != "" || !c.LostAt.IsZero() {
+		t.Errorf("connection: %+v", c)
+	}
+}
+
 func TestStopVerification(t *testing.T) {
 	for _, tt := range []struct {
 		name        string

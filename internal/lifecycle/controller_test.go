@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,16 +15,26 @@ import (
 
 // start runs a controller on a memory store until the test ends.
 func start(t *testing.T) *store.Store {
-	st, err := store.NewMemory().Open(t.Context())
+	return startWith(t, &Controller{Limits: DefaultLimits, Loss: DefaultLossRule, Now: time.Now})
+}
+
+func startWith(t *testing.T, c *Controller) *store.Store {
+	st, _ := startOn(t, store.NewMemory(), c)
+	return st
+}
+
+// startOn runs a controller on a store that is there, until stop or the test's end.
+func startOn(t *testing.T, memory *store.Memory, c *Controller) (st *store.Store, stop func()) {
+	st, err := memory.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	c := &Controller{Store: st, Limits: DefaultLimits, Now: time.Now}
+	c.Store = st
 	go func() { ran <- c.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ran; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run: %v", err)
 		}
@@ -31,7 +42,8 @@ func start(t *testing.T) *store.Store {
 			t.Error(err)
 		}
 	})
-	return st
+	t.Cleanup(stop)
+	return st, stop
 }
 
 func write(t *testing.T, st *store.Store, f func(*store.Tx)) {

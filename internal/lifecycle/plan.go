@@ -2,12 +2,14 @@
 //
 // Agents report how their tasks go on, and package ecs writes that down. What is
 // left is here: a task that was asked to stop before any container instance had
-// it, the tasks of an instance that was deregistered, and everything that ECS
-// shows for a while after its end: STOPPED tasks, INACTIVE clusters and container
-// instances, deleted task definitions, and the tokens of idempotent calls.
+// it, the tasks of an instance that was deregistered, those of services on an
+// instance whose agent stays away, and everything that ECS shows for a while after
+// its end: STOPPED tasks, INACTIVE clusters and container instances, deleted task
+// definitions, and the tokens of idempotent calls.
 //
-// This file decides, and controller.go carries it out. Nothing here ever moves a
-// task that an agent can still report on.
+// This file and lost.go decide, and controller.go, lost_watch.go and sweep.go carry it
+// out. Nothing here moves a task that an agent can still report on: one that comes back
+// although it was given up is told by its manifest to stop what it still runs.
 package lifecycle
 
 import (
@@ -43,8 +45,9 @@ type Ending struct {
 }
 
 // EndOf says how a task ends that no agent will report on, or nil. Instance is
-// where the task is placed; nil where nobody knows the instance any more.
-func EndOf(t *gantry.Task, instance *gantry.Instance) *Ending {
+// where the task is placed; nil where nobody knows the instance any more. Connection
+// is that of its agent; nil where it never connected.
+func EndOf(t *gantry.Task, instance *gantry.Instance, connection *gantry.Connection) *Ending {
 	switch {
 	case t.LastStatus == gantry.Stopped:
 		return nil
@@ -57,6 +60,8 @@ func EndOf(t *gantry.Task, instance *gantry.Instance) *Ending {
 		return &Ending{Reason: reasonGone}
 	case instance.Status == gantry.InstanceInactive:
 		return &Ending{Reason: reasonDeregistered}
+	case lost(t, connection):
+		return &Ending{Code: ecsapi.TaskStopCodeInfrastructureHealth, Reason: reasonLost(connection)}
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func TestEnds(t *testing.T) {
 			t.Fatalf("%q: %v", given, err)
 		}
 		_, where, _ = strings.Cut(given, " on ")
+		where, state, _ := strings.Cut(where, ", ")
 		task := &gantry.Task{ID: "t", Cluster: "prod", LastStatus: gantry.TaskStatus(last), DesiredStatus: gantry.TaskStatus(desired)}
 		var instance *gantry.Instance
 		switch where {
@@ -55,10 +56,28 @@ func TestEnds(t *testing.T) {
 			task.Instance = "i"
 			instance = &gantry.Instance{ID: "i", Cluster: "prod", Status: ecsapi.ContainerInstanceStatus(strings.Fields(where)[1])}
 		}
+		connection := &gantry.Connection{Cluster: "prod", Instance: "i", Connected: true, Since: now}
+		for _, word := range strings.Split(state, ", ") {
+			switch word {
+			case "":
+			case "of a service":
+				task.StartedBy = gantry.RevisionID("1").StartedBy()
+			case "away":
+				connection.Connected = false
+			case "held":
+				connection.Connected, connection.Loss = false, gantry.LossHeld
+			case "given up":
+				connection.Connected, connection.Loss = false, gantry.LossGivenUp
+			case "never connected":
+				connection = nil
+			default:
+				t.Fatalf("%q: what is that?", word)
+			}
+		}
 		if task.DesiredStatus == gantry.Stopped {
 			task.StopCode, task.StoppedReason = ecsapi.TaskStopCodeUserInitiated, "Task stopped by user"
 		}
-		e := EndOf(task, instance)
+		e := EndOf(task, instance, connection)
 		if e == nil {
 			return "stays"
 		}
@@ -69,7 +88,7 @@ func TestEnds(t *testing.T) {
 		if ended.StopCode == ecsapi.TaskStopCodeUserInitiated && ended.StoppedReason == "Task stopped by user" {
 			return "ends as it was asked to"
 		}
-		return "ends: " + ended.StoppedReason
+		return "ends: " + strings.TrimSpace(string(ended.StopCode)+" "+ended.StoppedReason)
 	})
 }
 

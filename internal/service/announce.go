@@ -25,10 +25,19 @@ func (p *planner) announce() {
 	if p.rollout().Starts.Step >= impairedAfter && !p.deployment.Halted() {
 		p.conditions = append(p.conditions, condition(StartImpaired, textImpaired))
 	}
+	if n := p.number(p.held); n > 0 {
+		p.conditions = append(p.conditions, Event{Message: textHeld(n, len(p.look.Held)), Cause: causeHeld})
+	}
 	if p.steady() {
 		p.conditions = append(p.conditions, condition(SteadyState, textSteady))
 	}
 }
+
+// causeHeld is what the event of textHeld is told for: once, whatever the numbers are.
+const causeHeld = "lost agents"
+
+// held reports whether a task is on a container instance whose loss waits for a word.
+func (p *planner) held(m *member) bool { return p.look.Held[m.Instance] }
 
 // steady reports whether the service is as its user wants it: one deployment, which has
 // succeeded, and as many healthy tasks as desired and no others.

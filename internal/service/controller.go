@@ -66,7 +66,7 @@ func Keys(c store.Change) []string {
 		}
 		return []string{everyService + string(i.Cluster)}
 	}
-	if before, now, ok := store.Connections.Of(c); ok && now != nil && (before == nil || before.Connected != now.Connected) {
+	if before, now, ok := store.Connections.Of(c); ok && now != nil && (before == nil || before.Connected != now.Connected || before.Loss != now.Loss) {
 		return []string{everyService + string(now.Cluster)}
 	}
 	return nil

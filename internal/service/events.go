@@ -77,6 +77,12 @@ func reasonRollback(by string, r gantry.RevisionID) string {
 
 func reasonAlarm(name string) string { return byAlarms + ": alarm " + name + " is in ALARM." }
 
+// textHeld tells that tasks on container instances whose agents are away are not replaced.
+func textHeld(tasks, instances int) string {
+	return fmt.Sprintf("was unable to replace %d tasks on %d container instances whose agents are disconnected, because too many of the cluster's agents are disconnected at once. "+
+		"Set the container instances to DRAINING to have the tasks replaced.", tasks, instances)
+}
+
 func textCompleted(r gantry.RevisionID) string {
 	return "(deployment " + r.StartedBy() + ") deployment completed."
 }

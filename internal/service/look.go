@@ -97,13 +97,16 @@ func checked(d *gantry.Definition) []string {
 // availability zones where tasks can go.
 func (c *Controller) lookAround(look *Look) {
 	snap := c.Store.View()
-	look.Draining = map[gantry.InstanceID]bool{}
+	look.Draining, look.Held = map[gantry.InstanceID]bool{}, map[gantry.InstanceID]bool{}
 	for _, t := range look.Tasks {
 		if _, seen := look.Draining[t.Instance]; seen || t.Instance == "" || t.LastStatus == gantry.Stopped {
 			continue
 		}
 		i, ok := store.Instances.Get(snap, string(t.Cluster)+"/"+string(t.Instance))
 		look.Draining[t.Instance] = !ok || i.Status != ecsapi.ContainerInstanceStatusActive
+		if conn, ok := store.Connections.Get(snap, string(t.Cluster)+"/"+string(t.Instance)); ok && conn.Loss == gantry.LossHeld {
+			look.Held[t.Instance] = true
+		}
 	}
 	look.Instances = func() *placement.Cluster { return c.room(snap, look.Service.Cluster, look.Draining) }
 	if look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled {

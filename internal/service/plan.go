@@ -41,6 +41,9 @@ type Look struct {
 	Checked map[gantry.RevisionID][]string
 	// Draining are the container instances that are not ACTIVE.
 	Draining map[gantry.InstanceID]bool
+	// Held are those whose agents are lost together with too many others: their tasks are
+	// not replaced until somebody says so.
+	Held map[gantry.InstanceID]bool
 	// Zones are the availability zones with an ACTIVE container instance.
 	Zones []string
 	// Hosts is where a DAEMON service belongs; nil for a REPLICA service.

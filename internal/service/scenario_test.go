@@ -208,6 +208,8 @@ func (s *stage) instance(args []string) error {
 			h.draining = value == "" || value == "yes"
 		case "away":
 			h.away = value == "" || value == "yes"
+		case "held":
+			h.held = value == "" || value == "yes"
 		case "busy":
 			h.busy = value == "" || value == "yes"
 		case "unfit":

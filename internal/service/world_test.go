@@ -33,6 +33,7 @@ type host struct {
 	zone      string
 	draining  bool
 	away      bool // its agent is not connected
+	held      bool // nor are too many others
 	unfit     bool // the constraints do not hold
 	busy      bool // has tasks of others
 	room      int  // how many tasks it takes
@@ -64,7 +65,7 @@ func (w *world) deployment() *gantry.Deployment { return w.deployments[0] }
 func (w *world) look() Look {
 	l := Look{
 		Service: w.service, Deployment: w.deployment(), History: w.history, Tasks: w.tasks, Alarm: w.alarm,
-		Checked: map[gantry.RevisionID][]string{}, Draining: map[gantry.InstanceID]bool{},
+		Checked: map[gantry.RevisionID][]string{}, Draining: map[gantry.InstanceID]bool{}, Held: map[gantry.InstanceID]bool{},
 	}
 	instances := placement.NewCluster()
 	l.Instances = func() *placement.Cluster { return instances }
@@ -76,6 +77,9 @@ func (w *world) look() Look {
 	zones := map[string]bool{}
 	for id, h := range w.hosts {
 		l.Draining[id] = h.draining
+		if h.held {
+			l.Held[id] = true
+		}
 		status := ecsapi.ContainerInstanceStatusActive
 		if h.draining {
 			status = ecsapi.ContainerInstanceStatusDraining

@@ -80,6 +80,9 @@ var (
 
 	// Principals: "<access key id>".
 	Principals = NewTable("principal", func(p *gantry.Principal) string { return p.AccessKeyID })
+
+	// Pulses: "<name>", of the part of gantry that wants to know.
+	Pulses = NewTable("pulse", func(p *gantry.Pulse) string { return p.Name }, Merged)
 )
 
 // Tables are all of them: what a gantry's store is opened with.
@@ -87,6 +90,6 @@ func Tables() []AnyTable {
 	return []AnyTable{
 		Clusters, Definitions, FamilyCounters, Tasks, Instances, Reservations, Connections,
 		Services, ServiceHistories, ServiceRevisions, Deployments,
-		CapacityProviders, AccountSettings, ClientTokens, Principals, Followers,
+		CapacityProviders, AccountSettings, ClientTokens, Principals, Pulses, Followers,
 	}
 }
