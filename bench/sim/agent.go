@@ -36,8 +36,9 @@ type agent struct {
 
 	mu      sync.Mutex
 	waiting []*ecsapi.SubmitTaskStateChangeInput // to be reported
-	sending int                                  // goroutines that report
+	sending int                                  // goroutines that report, or messages unanswered
 	idle    []*client.Conn
+	welcome acsapi.WelcomeMessage // what the control plane takes beyond the genuine protocol
 }
 
 // connect registers the instance and opens its websockets, in the order of the
@@ -151,15 +152,20 @@ func (a *agent) hear(ctx context.Context, f acsapi.Frame) error {
 		}
 		for _, t := range p.Tasks {
 			if t.DesiredStatus == "STOPPED" {
-				a.report(ctx, a.stopped(t.Arn))
+				a.report(a.stopped(t.Arn))
 				continue
 			}
 			change := a.running(t.Arn)
 			for _, c := range t.Containers {
 				change.Containers = append(change.Containers, a.container(t.Arn, c.Name, c.PortMappings))
 			}
-			a.report(ctx, change)
+			a.report(change)
 		}
+		return a.flush(ctx)
+	case acsapi.TypeWelcome:
+		return json.Unmarshal(f.Message, &a.welcome)
+	case acsapi.TypeStateChangesAck:
+		return a.answered(ctx, f)
 	case acsapi.TypeHeartbeat:
 		var m acsapi.HeartbeatMessage
 		if err := json.Unmarshal(f.Message, &m); err != nil {

@@ -53,15 +53,54 @@ func (a *agent) stopped(task string) *ecsapi.SubmitTaskStateChangeInput {
 	}
 }
 
-// report has a report sent, by one of at most ten that send at once.
-func (a *agent) report(ctx context.Context, change *ecsapi.SubmitTaskStateChangeInput) {
+// report has a report sent: by one of at most ten that call the API at once, or with
+// the next message.
+func (a *agent) report(change *ecsapi.SubmitTaskStateChangeInput) {
+	a.fleet.reports.Add(1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.waiting = append(a.waiting, change)
-	if a.sending < submissions {
+	if a.welcome.MaxStateChanges == 0 && a.sending < submissions {
 		a.sending++
 		go a.submit()
 	}
+}
+
+// flush sends what waits in messages, as many as the control plane lets be unanswered.
+func (a *agent) flush(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		n := min(len(a.waiting), a.welcome.MaxStateChanges)
+		if n == 0 || a.sending >= a.welcome.MaxFlying {
+			a.mu.Unlock()
+			return nil
+		}
+		m := acsapi.TaskStateChanges{MessageID: uuid.NewString()}
+		for _, change := range a.waiting[:n] {
+			m.Changes = append(m.Changes, *change)
+		}
+		a.waiting = a.waiting[n:]
+		a.sending++
+		a.mu.Unlock()
+		if err := a.send(ctx, acsapi.TypeStateChanges, m); err != nil {
+			return err
+		}
+	}
+}
+
+// answered is what follows on the answer to a message of reports.
+func (a *agent) answered(ctx context.Context, f acsapi.Frame) error {
+	var ack acsapi.TaskStateChangesAck
+	if err := json.Unmarshal(f.Message, &ack); err != nil {
+		return err
+	}
+	for _, failure := range ack.Failures {
+		a.fleet.blame(fmt.Errorf("agent %d: a report was refused: %s: %s", a.number, failure.Code, failure.Message))
+	}
+	a.mu.Lock()
+	a.sending--
+	a.mu.Unlock()
+	return a.flush(ctx)
 }
 
 // submit sends what waits, and returns when nothing does.
@@ -76,7 +115,6 @@ func (a *agent) submit() {
 		change := a.waiting[0]
 		a.waiting = a.waiting[1:]
 		a.mu.Unlock()
-		a.fleet.reports.Add(1)
 		if err := a.call("SubmitTaskStateChange", change, nil); err != nil {
 			a.fleet.blame(fmt.Errorf("agent %d: %w", a.number, err))
 		}

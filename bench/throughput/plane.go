@@ -50,7 +50,6 @@ var definition = &ecsapi.RegisterTaskDefinitionInput{
 // What the parent asks of a control plane.
 type (
 	openIn  struct{ Agents int }
-	deploy  struct{ Services, Tasks int } // tasks of each
 	profile struct{ File string }
 	// memory is what the process takes, in bytes.
 	memory struct{ PSS, Live int64 }
@@ -77,8 +76,6 @@ func playPlane() error {
 			return s.begin()
 		case "settle":
 			return answer(in, s.watch.settle)
-		case "deploy":
-			return answer(in, s.deploy)
 		case "connected":
 			return answer(in, s.connected)
 		case "memory":

@@ -16,6 +16,7 @@ import (
 	"gantry/bench/client"
 	"gantry/bench/measure"
 	"gantry/bench/sim"
+	"gantry/internal/wire/ecsapi"
 )
 
 // within bounds how long all tasks may take to run.
@@ -74,14 +75,14 @@ func takeTurn(o options, instances int, batched bool) (t *turn, err error) {
 	if err := p.Ask("decide", decide{Tasks: decisions, Batch: 100}, &t.decision); err != nil {
 		return nil, err
 	}
-	return t, t.deploy(p, f)
+	return t, t.deploy(p, f, at)
 }
 
 // decisions is how many are timed, in batches of 100.
 const decisions = 10_000
 
 // deploy starts the services, and takes the time.
-func (t *turn) deploy(p, f *child.Child) error {
+func (t *turn) deploy(p, f *child.Child, at client.API) error {
 	if err := p.Ask("begin", nil, nil); err != nil {
 		return err
 	}
@@ -100,8 +101,12 @@ func (t *turn) deploy(p, f *child.Child) error {
 	}
 	written := writtenBy(p.Pid())
 	clock, agents, began := measure.Start(p.Pid()), measure.CPU(f.Pid()), time.Now()
-	if err := p.Ask("deploy", deploy{Services: t.services, Tasks: t.tasks / t.services}, nil); err != nil {
-		return err
+	for i := range t.services {
+		if err := at.Call("CreateService", &ecsapi.CreateServiceInput{
+			Cluster: new(cluster), ServiceName: new(fmt.Sprintf("web-%03d", i)), TaskDefinition: new(family), DesiredCount: new(int32(t.tasks / t.services)),
+		}, nil); err != nil {
+			return err
+		}
 	}
 	if err := p.Ask("settle", settle{Running: t.tasks / t.services * t.services, Within: within}, &t.saw); err != nil {
 		return err
