@@ -190,14 +190,9 @@ func in(some ...standing) func(*member) bool {
 
 func stale(m *member) bool { return !m.fresh }
 
-// maxChanges is how many tasks one plan stops, how many it reckons, and how many start at
-// once: together they fit a transaction of an etcd that takes its usual 128 operations.
-// The next plan goes on.
-const maxChanges = 50
-
 // stop plans the end of a task.
 func (p *planner) stop(m *member, reason string) {
-	if len(p.plan.Stops) == maxChanges {
+	if len(p.plan.Stops) == p.look.Changes {
 		p.again(p.now.Add(time.Millisecond))
 		return
 	}

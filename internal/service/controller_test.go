@@ -374,11 +374,23 @@ func TestDrainingInstanceIsEmptied(t *testing.T) {
 	})
 }
 
+// TestWhatChangesAtOnceFits: also an etcd that takes its usual 128 operations.
+func TestWhatChangesAtOnceFits(t *testing.T) {
+	for _, rows := range []int{127, 8_000} {
+		n := changes(rows)
+		starts, stops := n+n+1, n+n+3 // with reservations; with what is reckoned, deployment and service
+		if n < 1 || starts > rows || stops > rows {
+			t.Errorf("%d tasks at once are %d rows to start and %d to stop, of at most %d", n, starts, stops, rows)
+		}
+	}
+}
+
 func TestManyTasksStartAndAreDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.register("i1", 100_000)
-		const many = 3*maxChanges + 1
+		b.register("i2", 100_000)
+		const many = 3*mostChanges + 1
 		b.deploy("1", func(s *gantry.Service) { s.DesiredCount = many })
 		b.after(2 * time.Second)
 		b.want(fmt.Sprintf("%d of 1 RUNNING", many))
@@ -389,8 +401,10 @@ func TestManyTasksStartAndAreDeleted(t *testing.T) {
 		if s.Status != gantry.ServiceInactive {
 			t.Errorf("the service is %s", s.Status)
 		}
-		if r, _ := store.Reservations.Get(b.store.View(), "prod/i1"); r.Tasks != 0 {
-			t.Errorf("%d tasks are still counted on the instance", r.Tasks)
+		for r := range store.Reservations.All(b.store.View(), "prod/") {
+			if r.Tasks != 0 {
+				t.Errorf("%d tasks are still counted on %s", r.Tasks, r.Instance)
+			}
 		}
 	})
 }

@@ -23,7 +23,7 @@ func (p *planner) reckon() {
 		if t.LastStatus != gantry.Stopped || t.Reckoned || !p.ours(t) || !endedByItself(t) {
 			continue
 		}
-		if len(p.plan.Reckon) == maxChanges {
+		if len(p.plan.Reckon) == p.look.Changes {
 			p.again(p.now.Add(time.Millisecond))
 			break
 		}

@@ -22,7 +22,7 @@ func (c *Controller) look(tx *store.Tx, key string) (look Look, ok bool, err err
 	if !ok || s.Status == gantry.ServiceInactive {
 		return Look{}, false, nil
 	}
-	look = Look{Service: s, Checked: map[gantry.RevisionID][]string{}}
+	look = Look{Service: s, Checked: map[gantry.RevisionID][]string{}, Changes: changes(c.Store.MostRows())}
 	if look.Deployment, ok = store.Deployments.Get(tx, key+"/"+string(s.Deployment)); !ok {
 		return Look{}, false, fmt.Errorf("its deployment %s is not there", s.Deployment)
 	}
@@ -52,6 +52,15 @@ func (c *Controller) look(tx *store.Tx, key string) (look Look, ok bool, err err
 	}
 	return look, err == nil, err
 }
+
+// mostChanges is how many tasks are changed at once where the store takes it: many share
+// the reservations of their instances then, and go to their agents in few messages. More
+// would make others wait.
+const mostChanges = 250
+
+// changes is how many tasks can be started, or stopped and reckoned, in an update of so
+// many rows: a task that starts takes two, and what is remembered of the service three.
+func changes(rows int) int { return min(mostChanges, (rows-3)/2) }
 
 // alarms are those that the deployment watches.
 func alarms(d *gantry.Deployment) []string {

@@ -51,6 +51,9 @@ type Look struct {
 	// Instances and Spread are what scale-in chooses by; asked for only then.
 	Instances func() *placement.Cluster
 	Spread    *placement.Request
+	// Changes is how many tasks one plan stops at most, how many it reckons, and how many
+	// start at once: together they fit one transaction. The next plan goes on.
+	Changes int
 	// Alarm is the name of one of the deployment's alarms that is in ALARM; "" for none.
 	Alarm string
 }

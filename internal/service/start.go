@@ -70,8 +70,8 @@ func (c *Controller) start(ctx context.Context, d *decision, s Start) error {
 			Expression: new(fmt.Sprintf("attribute:%s == '%s'", gantry.AttributeZone, s.Zone)),
 		})
 	}
-	for at := 0; at < s.Count; at += maxChanges {
-		n := min(maxChanges, s.Count-at)
+	for at := 0; at < s.Count; at += d.look.Changes {
+		n := min(d.look.Changes, s.Count-at)
 		b.IDs, b.On = make([]gantry.TaskID, n), nil
 		for i := range b.IDs {
 			b.IDs[i] = c.NewTaskID()

@@ -64,7 +64,7 @@ func (w *world) deployment() *gantry.Deployment { return w.deployments[0] }
 
 func (w *world) look() Look {
 	l := Look{
-		Service: w.service, Deployment: w.deployment(), History: w.history, Tasks: w.tasks, Alarm: w.alarm,
+		Service: w.service, Deployment: w.deployment(), History: w.history, Tasks: w.tasks, Alarm: w.alarm, Changes: 50,
 		Checked: map[gantry.RevisionID][]string{}, Draining: map[gantry.InstanceID]bool{}, Held: map[gantry.InstanceID]bool{},
 	}
 	instances := placement.NewCluster()

@@ -9,9 +9,9 @@ const (
 	maxWrites = 8_000
 	maxBytes  = 16 << 20
 	// batchWrites and batchBytes bound what the committer puts into one
-	// transaction of several updates: beyond that a transaction takes longer, and
-	// is no cheaper for each.
-	batchWrites = 512
+	// transaction of several updates. Up to here every further row is cheaper, for
+	// those too who are woken by the commit; it is on disk within some 20 ms.
+	batchWrites = 1024
 	batchBytes  = 1 << 20
 	// perWrite is about what a write costs beyond its key and value, in bytes.
 	perWrite = 32
@@ -38,3 +38,6 @@ func (l limits) check(tx *Tx) error {
 	}
 	return nil
 }
+
+// MostRows is how many rows one update may write.
+func (s *Store) MostRows() int { return s.backend.limits().writes }
