@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -14,17 +17,30 @@ import (
 // being made share one, so that many tasks cost few syncs.
 //
 // A write that fails (a full disk) fails alone: what it would have recorded must not be done, and may be tried again.
+//
+// What nobody waits for is written with the next write, or after lateness: of several such writes of one record only the
+// last is made.
 type Journal struct {
 	db    *bbolt.DB
 	queue chan *entry
 	done  chan struct{}
+
+	waits chan struct{} // holds one while late may have something
+	mu    sync.Mutex
+	late  map[recordID]*entry // guarded by mu; each newer than what is queued of its record
 }
 
+// A recordID names one record.
+type recordID struct{ bucket, key string }
+
 type entry struct {
-	bucket, key string
-	value       []byte // nil deletes
-	written     chan error
+	recordID
+	value   []byte     // nil deletes
+	written chan error // nil where nobody waits
 }
+
+// lateness bounds how long a write that nobody waits for may wait for another.
+const lateness = 100 * time.Millisecond
 
 // Buckets of the journal.
 const (
@@ -64,7 +80,10 @@ func OpenJournal(path string) (*Journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the agent's journal %s: %w", path, err), db.Close())
 	}
-	j := &Journal{db: db, queue: make(chan *entry, writesAtOnce), done: make(chan struct{})}
+	j := &Journal{
+		db: db, queue: make(chan *entry, writesAtOnce), done: make(chan struct{}),
+		waits: make(chan struct{}, 1), late: map[recordID]*entry{},
+	}
 	go j.commit()
 	return j, nil
 }
@@ -76,30 +95,77 @@ func (j *Journal) Close() error {
 	return j.db.Close()
 }
 
-// commit writes what is queued, as much as there is at a time.
+// commit writes what is queued, as much as there is at a time, until the queue is closed.
 func (j *Journal) commit() {
 	defer close(j.done)
-	for first := range j.queue {
-		group := []*entry{first}
-		for len(group) < writesAtOnce {
-			select {
-			case e, ok := <-j.queue:
-				if ok {
-					group = append(group, e)
-					continue
-				}
-			default:
+	var due <-chan time.Time
+	for open := true; open; {
+		var group []*entry
+		select {
+		case <-j.waits:
+			if due == nil {
+				due = time.After(lateness)
 			}
-			break
+			continue
+		case <-due:
+		case first, ok := <-j.queue:
+			if open = ok; ok {
+				group = j.gather(first)
+			}
 		}
+		due = nil
+		group = append(group, j.takeLate()...)
 		err := j.write(group)
 		for _, e := range group {
-			e.written <- err
+			if e.written != nil {
+				e.written <- err
+			}
 		}
 	}
 }
 
+// gather is the first of the queue and what is behind it.
+func (j *Journal) gather(first *entry) []*entry {
+	group := []*entry{first}
+	for len(group) < writesAtOnce {
+		select {
+		case e, ok := <-j.queue:
+			if !ok {
+				return group
+			}
+			group = append(group, e)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// takeLate takes the writes that nobody waits for.
+func (j *Journal) takeLate() []*entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	taken := slices.Collect(maps.Values(j.late))
+	clear(j.late)
+	return taken
+}
+
+// later writes a record soon. It is written after whatever of the record was queued before, and not at all if a newer
+// write is queued first.
+func (j *Journal) later(e *entry) {
+	j.mu.Lock()
+	j.late[e.recordID] = e
+	j.mu.Unlock()
+	select {
+	case j.waits <- struct{}{}:
+	default:
+	}
+}
+
 func (j *Journal) write(group []*entry) error {
+	if len(group) == 0 {
+		return nil
+	}
 	return j.db.Update(func(tx *bbolt.Tx) error {
 		for _, e := range group {
 			b := tx.Bucket([]byte(e.bucket))
@@ -127,6 +193,9 @@ func (j *Journal) put(entries ...*entry) error {
 func (j *Journal) begin(entries ...*entry) (wait func() error) {
 	written := make(chan error, len(entries))
 	for _, e := range entries {
+		j.mu.Lock()
+		delete(j.late, e.recordID)
+		j.mu.Unlock()
 		e.written = written
 		j.queue <- e
 	}
@@ -146,7 +215,7 @@ func record(bucket, key string, value any) (*entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", bucket, key, err)
 	}
-	return &entry{bucket: bucket, key: key, value: text}, nil
+	return &entry{recordID: recordID{bucket, key}, value: text}, nil
 }
 
 // each calls do with every record of a bucket.
@@ -166,7 +235,7 @@ func (j *Journal) Remember(ctx context.Context, key, value string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return j.put(&entry{bucket: bucketAgent, key: key, value: []byte(value)})
+	return j.put(&entry{recordID: recordID{bucketAgent, key}, value: []byte(value)})
 }
 
 // Recall is a value that was stored, or empty.
@@ -180,5 +249,5 @@ func (j *Journal) Recall(key string) (value string, err error) {
 
 // Note stores one of the agent's own values soon, without waiting for the disk: one that a crash may set back.
 func (j *Journal) Note(key, value string) {
-	j.begin(&entry{bucket: bucketAgent, key: key, value: []byte(value)})
+	j.begin(&entry{recordID: recordID{bucketAgent, key}, value: []byte(value)})
 }

@@ -349,7 +349,7 @@ func TestOnlyOneProcessHasAJournal(t *testing.T) {
 	if err := j.Remember(t.Context(), "k", "v"); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.put(&entry{bucket: bucketFormat, key: "format", value: []byte("99")}); err != nil {
+	if err := j.put(&entry{recordID: recordID{bucketFormat, "format"}, value: []byte("99")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {

@@ -274,8 +274,8 @@ func (w *worker) forget(t *Task) func(context.Context) {
 				return err
 			}
 			return w.e.journal.put(
-				&entry{bucket: bucketTasks, key: w.def.ARN},
-				&entry{bucket: bucketPayloads, key: w.def.ARN})
+				&entry{recordID: recordID{bucketTasks, w.def.ARN}},
+				&entry{recordID: recordID{bucketPayloads, w.def.ARN}})
 		})
 		w.note(ctx, "", func(*Container) {
 			w.gone = true

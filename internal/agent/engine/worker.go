@@ -125,7 +125,7 @@ func (w *worker) look(ctx context.Context) (wake time.Time) {
 	}
 }
 
-// save makes the task's state visible and queues it for the disk. It waits for the disk only where it must: a container
+// save makes the task's state visible and has it written to disk, soon. It waits for the disk only where it must: a container
 // that may run without a record would be lost or doubled, an exit is known nowhere else once its container is removed,
 // and what a payload asks for is acknowledged when it returns.
 // Everything else the runtime can tell again after a crash.
@@ -142,11 +142,11 @@ func (w *worker) save(risky bool) error {
 	w.e.announce()
 	w.e.mu.Unlock()
 	w.last = entry.value
-	wait := w.e.journal.begin(entry)
 	if !risky && len(w.saved) == 0 {
+		w.e.journal.later(entry)
 		return nil
 	}
-	err = wait()
+	err = w.e.journal.put(entry)
 	if err != nil {
 		w.last = nil
 	}
