@@ -258,6 +258,30 @@ func TestNeverStarted(t *testing.T) {
 	must(t, again.Delete(ctx, s.ID))
 }
 
+// A shim whose container was half made when containerd threw its bundle away is
+// ended all the same, and the container can be made again.
+func TestBundleGone(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "exit", "5")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	must(t, r.Close())
+	bundle := r.bundle(string(s.ID))
+	_ = unix.Unmount(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH)
+	must(t, os.RemoveAll(bundle))
+	pid := strings.TrimSpace(read(t, filepath.Join(r.stateDir(s.ID), shimDir, shimPID)))
+	again, err := Open(ctx, r.config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	if command, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline")); err == nil && len(command) > 0 {
+		t.Errorf("its shim runs on: %q", command)
+	}
+	must(t, again.Delete(ctx, s.ID))
+	if got := run(t, again, ctx, s); got.Exit.Code != 5 {
+		t.Errorf("made again it ended with %+v", got.Exit)
+	}
+}
+
 // A layer's folder that was made and not written down does not stand in the way.
 func TestHalfMadeLayer(t *testing.T) {
 	r, ctx := open(t)

@@ -242,73 +242,6 @@ func endShim(ctx context.Context, socket string) error {
 	return nil
 }
 
-// endShimIn ends the shim of a directory, if it still runs, and the container of
-// that name with it: a process that was being set up when gantry was killed may
-// have got to its shim and not to containerd.
-func endShimIn(ctx context.Context, dir string, id ContainerID) error {
-	address, err := os.ReadFile(filepath.Join(dir, "address"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	socket := strings.TrimPrefix(string(address), "unix://")
-	ctx, cancel := context.WithTimeout(ctx, shimEnd)
-	defer cancel()
-	if err := dropContainer(ctx, socket, id); err != nil {
-		return err
-	}
-	if err := endShim(ctx, socket); err != nil {
-		return err
-	}
-	// It answers before it ends, and takes its socket away last.
-	for pause := shimLook; ; pause *= 2 {
-		conn, err := dialShim(socket)
-		if conn == nil {
-			return err
-		}
-		conn.Close()
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("shim %s does not end", socket)
-		case <-time.After(pause):
-		}
-	}
-}
-
-// dropContainer kills and deletes what a shim has under a container's name. Usually
-// that is nothing.
-func dropContainer(ctx context.Context, socket string, id ContainerID) error {
-	conn, err := dialShim(socket)
-	if conn == nil {
-		return err
-	}
-	client := ttrpc.NewClient(conn)
-	defer client.Close()
-	shim := shimapi.NewTTRPCTaskClient(client)
-	if _, err := shim.State(ctx, &shimapi.StateRequest{ID: string(id)}); err != nil {
-		return nil // it has none, or is about to end
-	}
-	// What does not succeed shows when the shim is asked to end.
-	_, _ = shim.Kill(ctx, &shimapi.KillRequest{ID: string(id), Signal: uint32(unix.SIGKILL), All: true})
-	_, _ = shim.Wait(ctx, &shimapi.WaitRequest{ID: string(id)})
-	_, _ = shim.Delete(ctx, &shimapi.DeleteRequest{ID: string(id)})
-	return nil
-}
-
-// dialShim connects to a shim; nil where it has ended.
-func dialShim(socket string) (net.Conn, error) {
-	conn, err := net.Dial("unix", socket)
-	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("end shim %s: %w", socket, err)
-	}
-	return conn, nil
-}
-
 const (
 	// shimDir is the place of a container's shim in its state directory.
 	shimDir = "shim"
@@ -321,36 +254,4 @@ func (r *Runtime) removeShim(id ContainerID) error {
 	return errors.Join(
 		os.RemoveAll(filepath.Join(r.stateDir(id), shimDir)),
 		os.RemoveAll(filepath.Join(r.stateDir(id), savedExit)))
-}
-
-// sweepShims ends the shims that a killed gantry left without a container: the
-// spare ones, and those taken for a container that did not come to be. It must
-// run before containerd starts. One that was let run stays: what its shim noted is
-// how it ended.
-func (r *Runtime) sweepShims(ctx context.Context) error {
-	dirs, err := filepath.Glob(filepath.Join(r.config.RunDir, "spare", "*"))
-	if err != nil {
-		return err
-	}
-	taken, err := filepath.Glob(filepath.Join(r.config.RunDir, "containers", "*", shimDir))
-	if err != nil {
-		return err
-	}
-	for _, dir := range taken {
-		id := ContainerID(filepath.Base(filepath.Dir(dir)))
-		if _, err := os.Stat(r.bundle(string(id))); errors.Is(err, fs.ErrNotExist) && !r.wasStarted(id) {
-			dirs = append(dirs, dir)
-		}
-	}
-	for _, dir := range dirs {
-		err := endShimIn(ctx, dir, ContainerID(filepath.Base(filepath.Dir(dir))))
-		if err == nil {
-			err = os.RemoveAll(dir)
-		}
-		if err != nil {
-			// One shim more or less must not keep gantry from starting.
-			r.log.Warn("a container shim is left over", "error", err)
-		}
-	}
-	return nil
 }

@@ -327,7 +327,7 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	got, err := tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: entry.ID})
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
 		// A gantry that was killed may have given it a shim that never got the process.
-		return endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir), id)
+		return r.endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir), id)
 	}
 	if err != nil {
 		return plain(err)
