@@ -407,7 +407,10 @@ func (c *chaos) inspectOutput(t *testing.T, p *promise, task types.Task, contain
 			}
 		}
 		if starts > 1 || starts == 0 && !p.stop {
-			t.Errorf("%s has printed:\n%s", p, strings.Join(lines, "\n"))
+			t.Errorf("%s, %s, has printed:\n%s", p, tell(task), strings.Join(lines, "\n"))
+			for _, e := range c.events(t, "chaos", "t/"+container+"/"+id(p.arn)) {
+				t.Log(time.UnixMilli(*e.Timestamp).UTC().Format("15:04:05.000"), *e.Message)
+			}
 		}
 	}
 }

@@ -104,13 +104,16 @@ func own(t *testing.T, flags ...string) *server {
 		t.Fatalf("start gantry: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := s.down(); err != nil {
-			t.Errorf("gantry down: %v", err)
+		err := s.down()
+		if err != nil {
+			t.Errorf("gantry down, of which %s is left to look at: %v", dir, err)
 		}
 		if t.Failed() {
 			t.Logf("output of gantry up:\n%s\nits log ends:\n%s", s.out.String(), s.logTail())
 		}
-		os.RemoveAll(dir)
+		if err == nil {
+			os.RemoveAll(dir)
+		}
 	})
 	return s
 }
