@@ -63,15 +63,13 @@ func (r *Runtime) endShimIn(ctx context.Context, dir string, id ContainerID) err
 		return err
 	}
 	socket := strings.TrimPrefix(string(address), "unix://")
-	if err := inTime(ctx, func(ctx context.Context) error { return dropContainer(ctx, socket, id) }); err != nil {
-		return err
-	}
+	dropped := inTime(ctx, func(ctx context.Context) error { return dropContainer(ctx, socket, id) })
 	err = inTime(ctx, func(ctx context.Context) error { return errors.Join(endShim(ctx, socket), shimGone(ctx, socket)) })
 	if ctx.Err() != nil {
-		return err
+		return errors.Join(dropped, err)
 	}
-	if dropped := r.dropState(ctx, id); err == nil || dropped != nil {
-		return dropped
+	if state := r.dropState(ctx, id); err == nil || state != nil {
+		return state
 	}
 	// A container that was half made can be neither killed nor deleted by its shim.
 	if err := killShim(dir); err != nil {
@@ -80,10 +78,9 @@ func (r *Runtime) endShimIn(ctx context.Context, dir string, id ContainerID) err
 	return inTime(ctx, func(ctx context.Context) error { return shimGone(ctx, socket) })
 }
 
-// inTime gives a shim a while for what is usually done at once.
+// inTime gives a shim a while for what is usually done at once: a busy machine may be slow.
 func inTime(ctx context.Context, do func(context.Context) error) error {
-	const while = time.Second
-	ctx, cancel := context.WithTimeout(ctx, while)
+	ctx, cancel := context.WithTimeout(ctx, shimEnd)
 	defer cancel()
 	return do(ctx)
 }
@@ -153,9 +150,11 @@ func dropContainer(ctx context.Context, socket string, id ContainerID) error {
 	if _, err := shim.State(ctx, &shimapi.StateRequest{ID: string(id)}); err != nil {
 		return nil // it has none, or is about to end
 	}
-	// What does not succeed shows when the shim is asked to end.
-	_, _ = shim.Kill(ctx, &shimapi.KillRequest{ID: string(id), Signal: uint32(unix.SIGKILL), All: true})
-	_, _ = shim.Wait(ctx, &shimapi.WaitRequest{ID: string(id)})
+	// What does not succeed shows when the shim is asked to end. What cannot be killed
+	// was half made, and has no end to wait for.
+	if _, err := shim.Kill(ctx, &shimapi.KillRequest{ID: string(id), Signal: uint32(unix.SIGKILL), All: true}); err == nil {
+		_, _ = shim.Wait(ctx, &shimapi.WaitRequest{ID: string(id)})
+	}
 	_, _ = shim.Delete(ctx, &shimapi.DeleteRequest{ID: string(id)})
 	return nil
 }
