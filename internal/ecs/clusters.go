@@ -111,6 +111,11 @@ func (s *Service) deleteCluster(ctx context.Context, in *ecsapi.DeleteClusterInp
 
 // emptyCluster says what still keeps a cluster from being deleted.
 func emptyCluster(r store.Reader, name gantry.ClusterName) error {
+	for sv := range store.Services.All(r, string(name)+"/") {
+		if sv.Status != gantry.ServiceInactive {
+			return ecsapi.NewClusterContainsServicesException("The Cluster cannot be deleted while Services are active.")
+		}
+	}
 	for i := range store.Instances.All(r, string(name)+"/") {
 		if i.Status != gantry.InstanceInactive {
 			return ecsapi.NewClusterContainsContainerInstancesException("The Cluster cannot be deleted while Container Instances are active or draining.")

@@ -22,7 +22,7 @@ func (s *Service) showCluster(snap *store.Snapshot, c *gantry.Cluster, include [
 		RegisteredContainerInstancesCount: new(n.instances),
 		RunningTasksCount:                 new(n.runningEC2),
 		PendingTasksCount:                 new(n.pendingEC2),
-		ActiveServicesCount:               new(int32(0)), // services come with their own issue
+		ActiveServicesCount:               new(n.activeServices),
 		CapacityProviders:                 shown(c.CapacityProviders),
 		DefaultCapacityProviderStrategy:   shown(c.DefaultStrategy),
 		Statistics:                        []ecsapi.KeyValuePair{},
@@ -50,9 +50,12 @@ func (s *Service) showCluster(snap *store.Snapshot, c *gantry.Cluster, include [
 	return out
 }
 
-// A clusterCount is what DescribeClusters counts. EXTERNAL tasks count as EC2
-// ones; Fargate, whose tasks count apart, comes with its own issue.
-type clusterCount struct{ instances, runningEC2, pendingEC2 int32 }
+// A clusterCount is what DescribeClusters counts. EXTERNAL tasks and services count as
+// EC2 ones; Fargate, whose tasks count apart, comes with its own issue.
+type clusterCount struct {
+	instances, runningEC2, pendingEC2 int32
+	activeServices, drainingServices  int32
+}
 
 // countCluster counts by index, without looking at the rows. A task that is on
 // its way out is neither running nor pending.
@@ -63,15 +66,18 @@ func countCluster(snap *store.Snapshot, name gantry.ClusterName) clusterCount {
 	tasks := func(status gantry.TaskStatus) int32 {
 		return int32(store.TasksByStatus.Count(snap, string(name)+"/"+string(status)))
 	}
+	services := func(status gantry.ServiceStatus) int32 {
+		return int32(store.ServicesByStatus.Count(snap, string(name)+"/"+string(status)))
+	}
 	return clusterCount{
+		activeServices: services(gantry.ServiceActive), drainingServices: services(gantry.ServiceDraining),
 		instances:  instances(ecsapi.ContainerInstanceStatusActive) + instances(ecsapi.ContainerInstanceStatusDraining),
 		runningEC2: tasks(gantry.Running),
 		pendingEC2: tasks(gantry.Provisioning) + tasks(gantry.Pending) + tasks(gantry.Activating),
 	}
 }
 
-// statistics are the counts by name, in the spelling of ECS. Services, which are
-// counted by launch type too, come with their own issue.
+// statistics are the counts by name, in the spelling of ECS.
 func (n clusterCount) statistics() []ecsapi.KeyValuePair {
 	var out []ecsapi.KeyValuePair
 	for _, c := range []struct {
@@ -80,8 +86,8 @@ func (n clusterCount) statistics() []ecsapi.KeyValuePair {
 	}{
 		{"runningEC2TasksCount", n.runningEC2}, {"RunningFargateTasksCount", 0},
 		{"pendingEC2TasksCount", n.pendingEC2}, {"pendingFargateTasksCount", 0},
-		{"activeEC2ServiceCount", 0}, {"activeFargateServiceCount", 0},
-		{"drainingEC2ServiceCount", 0}, {"drainingFargateServiceCount", 0},
+		{"activeEC2ServiceCount", n.activeServices}, {"activeFargateServiceCount", 0},
+		{"drainingEC2ServiceCount", n.drainingServices}, {"drainingFargateServiceCount", 0},
 	} {
 		out = append(out, ecsapi.KeyValuePair{Name: new(c.name), Value: new(strconv.Itoa(int(c.n)))})
 	}

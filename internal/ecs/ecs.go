@@ -136,8 +136,14 @@ func (s *Service) Operations() *ecsapi.Operations {
 		DescribeServices: s.describeServices,
 		ListServices:     s.listServices,
 
-		GetTaskProtection:    s.getTaskProtection,
-		UpdateTaskProtection: s.updateTaskProtection,
+		GetTaskProtection:          s.getTaskProtection,
+		UpdateTaskProtection:       s.updateTaskProtection,
+		ListServicesByNamespace:    s.listServicesByNamespace,
+		ListServiceDeployments:     s.listServiceDeployments,
+		DescribeServiceDeployments: s.describeServiceDeployments,
+		DescribeServiceRevisions:   s.describeServiceRevisions,
+		StopServiceDeployment:      s.stopServiceDeployment,
+		ContinueServiceDeployment:  s.continueServiceDeployment,
 
 		RegisterContainerInstance:     s.registerContainerInstance,
 		DeregisterContainerInstance:   s.deregisterContainerInstance,

@@ -170,7 +170,7 @@ func TestRefusals(t *testing.T) {
 			"ResourceNotFoundException: The specified resource was not found: arn:aws:ecs:us-east-1:123456789012:task/prod/nope."},
 		{"tags of no ARN", call(w, w.ops.ListTagsForResource, &ecsapi.ListTagsForResourceInput{ResourceArn: new("prod")}), "InvalidParameterException: The specified resource ARN is invalid: prod."},
 		{"tags of a service", call(w, w.ops.ListTagsForResource, &ecsapi.ListTagsForResourceInput{ResourceArn: new("arn:aws:ecs:us-east-1:123456789012:service/prod/web")}),
-			"UnsupportedFeatureException: Tagging a service is not offered by gantry yet."},
+			"ResourceNotFoundException: The specified resource was not found: arn:aws:ecs:us-east-1:123456789012:service/prod/web."},
 		{"setting that is none", call(w, w.ops.PutAccountSetting, &ecsapi.PutAccountSettingInput{Name: "darkMode", Value: new("enabled")}), "InvalidParameterException: Invalid value for name: darkMode. …"},
 		{"value that is none", call(w, w.ops.PutAccountSettingDefault, &ecsapi.PutAccountSettingDefaultInput{Name: ecsapi.SettingNameContainerInsights, Value: new("maybe")}),
 			"InvalidParameterException: Invalid value for setting containerInsights: maybe. Valid values are: enabled, disabled, enhanced."},

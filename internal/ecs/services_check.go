@@ -99,14 +99,14 @@ func checkScheduling(sv *gantry.Service, given *int32) error {
 // checkService checks a service as it is to be, with the revision that its tasks are
 // to be made from.
 func checkService(sv *gantry.Service, revision *gantry.ServiceRevision, d *gantry.Definition) error {
-	if err := taskdef.NotYet(d.Wire, nil); err != nil {
-		return err
-	}
 	if sv.EnableExecuteCommand {
 		return notYet("enableExecuteCommand asks for ECS Exec, which gantry does not offer yet: leave it out.")
 	}
 	if !slices.Contains(d.Wire.Compatibilities, ecsapi.Compatibility(revision.LaunchType)) {
 		return invalid("Task definition does not support launch_type %s.", revision.LaunchType)
+	}
+	if err := taskdef.NotYet(d.Wire, nil); err != nil {
+		return err
 	}
 	if err := checkConfiguration(sv.Configuration); err != nil {
 		return err

@@ -3,7 +3,6 @@ package ecs
 import (
 	"cmp"
 
-	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -45,18 +44,4 @@ func configure(have, given *ecsapi.DeploymentConfiguration, scheduling ecsapi.Sc
 	out.Strategy = cmp.Or(out.Strategy, ecsapi.DeploymentStrategyRolling)
 	out.BakeTimeInMinutes = firstOf(out.BakeTimeInMinutes, new(int32(0)))
 	return &out
-}
-
-// checkConfiguration checks a deployment configuration that is whole.
-func checkConfiguration(c *ecsapi.DeploymentConfiguration) error {
-	if least := *c.MinimumHealthyPercent; least < 0 {
-		return invalid("minimumHealthyPercent is %d; it must not be negative.", least)
-	}
-	if most := *c.MaximumPercent; most < 0 {
-		return invalid("maximumPercent is %d; it must not be negative.", most)
-	}
-	if wire.Value(c.Alarms.Enable) {
-		return notYet("Deployment alarms are not offered by gantry yet: set deploymentConfiguration.alarms.enable to false.")
-	}
-	return nil
 }

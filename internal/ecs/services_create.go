@@ -13,6 +13,9 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
+// notIdempotent is what ECS says where the service is there already.
+const notIdempotent = "Creation of service was not idempotent."
+
 func (s *Service) createService(ctx context.Context, in *ecsapi.CreateServiceInput) (*ecsapi.CreateServiceOutput, error) {
 	if err := checkCreate(in); err != nil {
 		return nil, err
@@ -64,10 +67,14 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 	if len(c.DefaultStrategy) > 0 && in.LaunchType == "" {
 		return nil, notYet("Cluster %s has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL.", c.Name)
 	}
+	token, earlier, err := s.serviceToken(tx, c.Name, in)
+	if err != nil || earlier != nil {
+		return earlier, err
+	}
 	if have, ok := store.Services.Get(tx, string(c.Name)+"/"+*in.ServiceName); ok {
 		switch have.Status {
 		case gantry.ServiceActive:
-			return nil, invalid("Creation of service was not idempotent.")
+			return nil, invalid(notIdempotent)
 		case gantry.ServiceDraining:
 			return nil, invalid("Unable to Start a service that is still Draining.")
 		}
@@ -104,6 +111,9 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 	s.deploy(tx, now, made, revision, nil)
 	store.ServiceHistories.Put(tx, &gantry.ServiceHistory{Cluster: made.Cluster, Service: made.Name})
 	store.Services.Put(tx, made)
+	if token != nil {
+		store.ClientTokens.Put(tx, token)
+	}
 	return made, nil
 }
 

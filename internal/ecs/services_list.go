@@ -6,6 +6,7 @@ import (
 
 	"gantry"
 	"gantry/internal/store"
+	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -61,6 +62,11 @@ func (s *Service) listServices(ctx context.Context, in *ecsapi.ListServicesInput
 		last = sv.Key()
 	}
 	return out, nil
+}
+
+// listServicesByNamespace knows no namespace: there is nothing yet that makes one.
+func (s *Service) listServicesByNamespace(_ context.Context, in *ecsapi.ListServicesByNamespaceInput) (*ecsapi.ListServicesByNamespaceOutput, error) {
+	return nil, ecsapi.NewNamespaceNotFoundException("The namespace " + wire.Shorten(*in.Namespace) + " was not found.")
 }
 
 // serviceListed reports whether a service passes the filters; only ACTIVE ones do.

@@ -92,7 +92,7 @@ func (s *Service) tagged(r store.Reader, text string) (tagged, error) {
 		return tagged{}, err
 	}
 	key := arn.Path
-	if (arn.Type == "task" || arn.Type == "container-instance") && !strings.Contains(key, "/") {
+	if (arn.Type == "task" || arn.Type == "container-instance" || arn.Type == "service") && !strings.Contains(key, "/") {
 		key = string(gantry.DefaultCluster) + "/" + key
 	}
 	switch arn.Type {
@@ -120,6 +120,10 @@ func (s *Service) tagged(r store.Reader, text string) (tagged, error) {
 				next.Tags = tags
 				store.CapacityProviders.Put(tx, &next)
 			}}, nil
+		}
+	case "service":
+		if sv, ok := store.Services.Get(r, key); ok && sv.Status != gantry.ServiceInactive {
+			return tagged{sv.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *sv; next.Tags = tags; store.Services.Put(tx, &next) }}, nil
 		}
 	default:
 		return tagged{}, notYet("Tagging a %s is not offered by gantry yet.", wire.Shorten(arn.Type))

@@ -110,11 +110,10 @@ func (s *Service) tasksToList(snap *store.Snapshot, cluster gantry.ClusterName, 
 		}
 		return under(store.TasksByInstance, string(id))
 	case in.ServiceName != nil:
-		group := gantry.ServiceGroup(*in.ServiceName)
-		if store.TasksByGroup.Count(snap, string(cluster)+"/"+string(group)) == 0 {
+		if _, ok := store.Services.Get(snap, string(cluster)+"/"+*in.ServiceName); !ok {
 			return nil, ecsapi.NewServiceNotFoundException("Service not found.")
 		}
-		return under(store.TasksByGroup, string(group))
+		return under(store.TasksByGroup, string(gantry.ServiceGroup(*in.ServiceName)))
 	case in.StartedBy != nil:
 		return under(store.TasksByStartedBy, *in.StartedBy)
 	case in.Family != nil:

@@ -140,6 +140,7 @@ func TestListServiceTasks(t *testing.T) {
 	w.makeCluster("prod")
 	w.update(func(tx *store.Tx) error {
 		for i, group := range []gantry.Group{"service:web", "service:api"} {
+			store.Services.Put(tx, &gantry.Service{Cluster: "prod", Name: gantry.ServiceName(group.Service()), Status: gantry.ServiceActive})
 			store.Tasks.Put(tx, &gantry.Task{ID: gantry.TaskID(rune('a' + i)), Cluster: "prod", Instance: "i1", Group: group, DesiredStatus: gantry.Running, LastStatus: gantry.Running})
 		}
 		return nil

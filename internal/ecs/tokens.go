@@ -12,7 +12,7 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// tokenLife is how long a repeated RunTask is recognised.
+// tokenLife is how long a repeated call is recognised.
 const tokenLife = 24 * time.Hour
 
 // errRepeated says that another call with the same token was faster.
@@ -25,22 +25,58 @@ func (s *Service) runToken(snap *store.Snapshot, cluster gantry.ClusterName, in 
 	if in.ClientToken == nil {
 		return nil, nil, nil
 	}
-	if err := checkToken(*in.ClientToken); err != nil {
-		return nil, nil, err
-	}
 	request := *in
 	request.ClientToken = nil
-	text, err := json.Marshal(request)
+	token, err := s.newToken("RunTask", cluster, *in.ClientToken, request)
 	if err != nil {
 		return nil, nil, err
 	}
-	sum := sha256.Sum256(text)
-	token := &gantry.ClientToken{
-		Operation: "RunTask", Cluster: cluster, Token: *in.ClientToken,
-		Hash: hex.EncodeToString(sum[:]), ExpiresAt: s.now().Add(tokenLife),
-	}
 	out, err := s.repeated(snap, token)
 	return token, out, err
+}
+
+// newToken is the token of a call of an operation with the given request, which is
+// without the token.
+func (s *Service) newToken(operation string, cluster gantry.ClusterName, text string, request any) (*gantry.ClientToken, error) {
+	if err := checkToken(text); err != nil {
+		return nil, err
+	}
+	encoded, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(encoded)
+	return &gantry.ClientToken{
+		Operation: operation, Cluster: cluster, Token: text,
+		Hash: hex.EncodeToString(sum[:]), ExpiresAt: s.now().Add(tokenLife),
+	}, nil
+}
+
+// serviceToken reads the client token of a CreateService. Where an earlier call with the
+// token and the same parameters made a service that is ACTIVE, it answers that one; with
+// other parameters it refuses.
+func (s *Service) serviceToken(tx *store.Tx, cluster gantry.ClusterName, in *ecsapi.CreateServiceInput) (*gantry.ClientToken, *gantry.Service, error) {
+	if in.ClientToken == nil {
+		return nil, nil, nil
+	}
+	request := *in
+	request.ClientToken = nil
+	token, err := s.newToken("CreateService", cluster, *in.ClientToken, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	token.Resources = []string{string(s.cfg.Place.Service(cluster, *in.ServiceName))}
+	have := usedToken(tx, token, s.now())
+	if have == nil {
+		return token, nil, nil
+	}
+	if have.Hash != token.Hash {
+		return nil, nil, invalid(notIdempotent)
+	}
+	if made, ok := store.Services.Get(tx, string(cluster)+"/"+*in.ServiceName); ok && made.Status == gantry.ServiceActive {
+		return token, made, nil
+	}
+	return token, nil, nil // it is gone: this makes another one
 }
 
 // checkToken wants the visible characters of ASCII.

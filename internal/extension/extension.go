@@ -4,6 +4,8 @@
 //	gantry:queue=30m     RunTask: wait so long for room, then give up
 //	gantry:retries=3     RunTask: start the task again when it fails, so often
 //
+//	gantry:circuit-breaker=count-exits     service: count tasks that crash, too
+//
 // A key that begins with Prefix is never passed over: where it is misspelt, where its
 // value is wrong, or where it means nothing, Check says so. Whoever acts on a tag reads
 // it here as well, from the resource that the table of keys names: a tag that was
@@ -30,7 +32,12 @@ const Prefix = "gantry:"
 const (
 	Queue   = Prefix + "queue"
 	Retries = Prefix + "retries"
+	Breaker = Prefix + "circuit-breaker"
 )
+
+// CountExits is what the circuit breaker of a service can be asked for: to count also
+// tasks that end by themselves before they counted as healthy.
+const CountExits = "count-exits"
 
 // The keys that gantry sets, to tell of what it did.
 const (
@@ -71,6 +78,7 @@ var keys = map[string]struct {
 }{
 	Queue:   {Task, func(v string) error { _, err := queueOf(v); return err }},
 	Retries: {Task, func(v string) error { _, err := retriesOf(v); return err }},
+	Breaker: {Service, breakerOf},
 }
 
 // Check says what is wrong with the tags of gantry among some that a user puts on a
@@ -127,6 +135,16 @@ func QueueOf(tags []ecsapi.Tag) time.Duration {
 func RetriesOf(tags []ecsapi.Tag) int {
 	n, _ := retriesOf(value(tags, Retries))
 	return n
+}
+
+// CountsExits reports whether the circuit breaker of a service counts tasks that crash.
+func CountsExits(tags []ecsapi.Tag) bool { return value(tags, Breaker) == CountExits }
+
+func breakerOf(text string) error {
+	if text != CountExits {
+		return fmt.Errorf("%s is nothing that a circuit breaker can do. It is %s.", quoted(text), CountExits)
+	}
+	return nil
 }
 
 func queueOf(text string) (time.Duration, error) {

@@ -32,6 +32,10 @@ func TestCheck(t *testing.T) {
 		{Task, tags("gantry:queue", "-1m"), `The tag gantry:queue is invalid: "-1m" is no time to wait. It is from 1s to 168h, such as 90s, 30m or 1h30m.`},
 		{Task, tags("gantry:retries", "many"), `The tag gantry:retries is invalid: "many" is no number of retries. It is a whole number from 0 to 100.`},
 		{Task, tags("gantry:retries", "101"), `The tag gantry:retries is invalid: "101" is no number of retries. It is a whole number from 0 to 100.`},
+		{Service, tags("gantry:circuit-breaker", "count-exits"), ""},
+		{Service, tags("gantry:circuit-breaker", "yes"), `The tag gantry:circuit-breaker is invalid: "yes" is nothing that a circuit breaker can do. It is count-exits.`},
+		{Service, tags("gantry:circuit-braker", "count-exits"), "The tag gantry:circuit-braker is not one of gantry's. On a service there may be: gantry:circuit-breaker."},
+		{Task, tags("gantry:circuit-breaker", "count-exits"), "The tag gantry:circuit-breaker is for a service, and means nothing on a task."},
 	} {
 		got := ""
 		if err := Check(tt.kind, tt.tags); err != nil {
@@ -47,6 +51,9 @@ func TestRead(t *testing.T) {
 	set := tags("gantry:queue", "1h30m", "gantry:retries", "3")
 	if q, r := QueueOf(set), RetriesOf(set); q != 90*time.Minute || r != 3 {
 		t.Errorf("%s and %d", q, r)
+	}
+	if !CountsExits(tags("gantry:circuit-breaker", "count-exits")) || CountsExits(set) {
+		t.Error("who counts exits")
 	}
 	if q, r := QueueOf(nil), RetriesOf(tags("gantry:retries", "x")); q != 0 || r != 0 {
 		t.Errorf("%s and %d", q, r)

@@ -4,8 +4,8 @@
 // left is here: a task that was asked to stop before any container instance had
 // it, the tasks of an instance that was deregistered, those of services on an
 // instance whose agent stays away, and everything that ECS shows for a while after
-// its end: STOPPED tasks, INACTIVE clusters and container instances, deleted task
-// definitions, and the tokens of idempotent calls.
+// its end: STOPPED tasks, INACTIVE clusters, services and container instances, service
+// deployments, deleted task definitions, and the tokens of idempotent calls.
 //
 // This file and lost.go decide, and controller.go, lost_watch.go and sweep.go carry it
 // out. Nothing here moves a task that an agent can still report on: one that comes back
@@ -30,7 +30,8 @@ type Limits struct {
 	// Stopped is for STOPPED tasks. AWS keeps them for an hour at least, and
 	// clients that wait for a task's end rely on that.
 	Stopped time.Duration
-	// Inactive is for deleted clusters and capacity providers, and deregistered container instances.
+	// Inactive is for deleted clusters, services and capacity providers, and
+	// deregistered container instances.
 	Inactive time.Duration
 }
 
@@ -117,10 +118,10 @@ func InstanceOver(i *gantry.Instance, connection *gantry.Connection, tasks int, 
 	return !now.Before(last.Add(l.Inactive))
 }
 
-// DefinitionOver reports whether a deleted task definition can go: nothing uses
-// it. Its revision number is never used again all the same.
-func DefinitionOver(d *gantry.Definition, tasks int) bool {
-	return d.Status == gantry.DeleteInProgress && tasks == 0
+// DefinitionOver reports whether a deleted task definition can go: nothing, neither
+// task nor service, uses it. Its revision number is never used again all the same.
+func DefinitionOver(d *gantry.Definition, uses int) bool {
+	return d.Status == gantry.DeleteInProgress && uses == 0
 }
 
 // TokenOver reports whether the token of an idempotent call has expired. Tokens

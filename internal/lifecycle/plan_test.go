@@ -113,6 +113,8 @@ func TestOver(t *testing.T) {
 			over = TaskOver(&gantry.Task{LastStatus: gantry.TaskStatus(status), StoppedAt: end}, limits, now)
 		case "cluster":
 			over = ClusterOver(&gantry.Cluster{Status: gantry.ResourceStatus(status), DeletedAt: end}, limits, now)
+		case "service":
+			over = ServiceOver(&gantry.Service{Status: gantry.ServiceStatus(status), InactiveAt: end}, limits, now)
 		case "instance":
 			i := &gantry.Instance{Status: ecsapi.ContainerInstanceStatus(status), RegisteredAt: end.Add(-time.Hour)}
 			over = InstanceOver(i, &gantry.Connection{Since: end}, tasks, limits, now)

@@ -25,7 +25,7 @@ func (c *Controller) sweep(ctx context.Context) error {
 		{"clusters", keys(store.Clusters.All(snap, ""), clusterKey, func(k *gantry.Cluster) bool { return ClusterOver(k, c.Limits, now) }), c.dropCluster},
 		{"capacity providers", keys(store.CapacityProviders.All(snap, ""), providerKey, func(p *gantry.CapacityProvider) bool { return ProviderOver(p, c.Limits, now) }), c.dropProvider},
 		{"task definitions", keys(store.Definitions.All(snap, ""), definitionKey, func(d *gantry.Definition) bool {
-			return DefinitionOver(d, store.TasksByDefinition.Count(snap, string(d.Name)))
+			return DefinitionOver(d, definitionUses(snap, d.Name))
 		}), c.dropDefinition},
 		{"client tokens", keys(store.ClientTokens.All(snap, ""), tokenKey, func(t *gantry.ClientToken) bool { return TokenOver(t, now) }), c.dropToken},
 	} {
@@ -41,7 +41,7 @@ func (c *Controller) sweep(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return c.sweepServices(ctx)
 }
 
 // keys are those of the rows that are over.
@@ -81,9 +81,17 @@ func (c *Controller) dropProvider(tx *store.Tx, key string) {
 }
 
 func (c *Controller) dropDefinition(tx *store.Tx, key string) {
-	if d, ok := store.Definitions.Get(tx, key); ok && DefinitionOver(d, count(store.TasksByDefinition.All(tx, key))) {
+	if d, ok := store.Definitions.Get(tx, key); ok && DefinitionOver(d, definitionUses(tx, d.Name)) {
 		store.Definitions.Delete(tx, key)
 	}
+}
+
+// definitionUses counts who still needs a task definition, no further than to the first.
+func definitionUses(r store.Reader, name gantry.DefinitionName) int {
+	if deployed(r, name) {
+		return 1
+	}
+	return count(store.TasksByDefinition.All(r, string(name)))
 }
 
 func (c *Controller) dropToken(tx *store.Tx, key string) {

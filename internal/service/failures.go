@@ -1,10 +1,11 @@
 package service
 
 import (
-	"slices"
+	"strings"
 	"time"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
@@ -147,20 +148,15 @@ func (p *planner) pause(b *gantry.Backoff, failed time.Time, from int, first, mo
 	}
 }
 
-// The tag by which a service asks for more than ECS counts.
+// The thresholds of a circuit breaker, as ECS clamps and chooses them.
 const (
-	tagBreaker    = "gantry:circuit-breaker"
-	valueExits    = "count-exits" // also tasks that end by themselves before they are healthy
-	leastFailures = 3             // what a BOUNDED_PERCENT threshold is at least
-	mostFailures  = 200           // and at most
-	halfOfTasks   = 50            // percent; the default threshold
+	leastFailures = 3   // what a BOUNDED_PERCENT threshold is at least
+	mostFailures  = 200 // and at most
+	halfOfTasks   = 50  // percent; the default threshold
 )
 
-func (p *planner) countsExits() bool {
-	return slices.ContainsFunc(p.look.Service.Tags, func(t ecsapi.Tag) bool {
-		return wire.Value(t.Key) == tagBreaker && wire.Value(t.Value) == valueExits
-	})
-}
+// countsExits reports whether the service asks to count more than ECS does.
+func (p *planner) countsExits() bool { return extension.CountsExits(p.look.Service.Tags) }
 
 // breaker is the deployment's circuit breaker; nil where it has none.
 func breaker(d *gantry.Deployment) *ecsapi.DeploymentCircuitBreaker {
@@ -169,6 +165,28 @@ func breaker(d *gantry.Deployment) *ecsapi.DeploymentCircuitBreaker {
 		return nil
 	}
 	return d.Configuration.DeploymentCircuitBreaker
+}
+
+// Breaker is how a deployment's circuit breaker stands, while the service wants so many
+// tasks.
+func Breaker(d *gantry.Deployment, desired int) *ecsapi.ServiceDeploymentCircuitBreaker {
+	b := breaker(d)
+	if b == nil {
+		return &ecsapi.ServiceDeploymentCircuitBreaker{
+			Status: ecsapi.ServiceDeploymentRollbackMonitorsStatusDisabled, FailureCount: new(int32(0)), Threshold: new(int32(0)),
+		}
+	}
+	out := &ecsapi.ServiceDeploymentCircuitBreaker{
+		Status:       ecsapi.ServiceDeploymentRollbackMonitorsStatusMonitoring,
+		FailureCount: new(int32(d.Target.Failures)), Threshold: new(int32(Threshold(b, desired))),
+	}
+	switch {
+	case strings.HasPrefix(d.Target.Reason, byBreaker):
+		out.Status = ecsapi.ServiceDeploymentRollbackMonitorsStatusTriggered
+	case d.Over():
+		out.Status = ecsapi.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
+	}
+	return out
 }
 
 // Threshold is the number of failures at which a circuit breaker opens.

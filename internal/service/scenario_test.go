@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -265,7 +266,7 @@ func (s *stage) configure(args []string) error {
 		case "rebalance":
 			next.Rebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
 		case "exits":
-			next.Tags = []ecsapi.Tag{{Key: new(tagBreaker), Value: new(valueExits)}}
+			next.Tags = []ecsapi.Tag{{Key: new(extension.Breaker), Value: new(extension.CountExits)}}
 		case "breaker":
 			c.DeploymentCircuitBreaker = &ecsapi.DeploymentCircuitBreaker{Enable: new(true), Rollback: new(value == "rollback")}
 		case "cumulative":

@@ -60,10 +60,14 @@ var (
 
 	// Services: "<cluster>/<service>".
 	Services = NewTable("service", (*gantry.Service).Key)
+	// ServicesByStatus: "<cluster>/<status>".
+	ServicesByStatus = NewIndex(Services, "status", func(s *gantry.Service) string { return string(s.Cluster) + "/" + string(s.Status) })
 	// ServiceHistories lie under the same keys.
 	ServiceHistories = NewTable("serviceHistory", (*gantry.ServiceHistory).Key)
 	// ServiceRevisions: "<cluster>/<service>/<digits>".
 	ServiceRevisions = NewTable("serviceRevision", (*gantry.ServiceRevision).Key)
+	// RevisionsByDefinition: "<family>:<revision>", in all clusters.
+	RevisionsByDefinition = NewIndex(ServiceRevisions, "definition", func(r *gantry.ServiceRevision) string { return string(r.Definition) })
 	// Deployments, of services: "<cluster>/<service>/<21 letters and digits>".
 	Deployments = NewTable("deployment", (*gantry.Deployment).Key)
 
