@@ -82,6 +82,17 @@ var (
 		return t.Operation + "/" + string(t.Cluster) + "/" + t.Token
 	})
 
+	// EventRules and EventFirings: "<rule>".
+	EventRules   = NewTable("eventRule", func(r *gantry.EventRule) string { return r.Name })
+	EventFirings = NewTable("eventFiring", func(f *gantry.EventFiring) string { return f.Rule })
+	// PostedEvents: "<event id>".
+	PostedEvents = NewTable("postedEvent", func(e *gantry.PostedEvent) string { return e.ID })
+	// EventCursors: "<rule>/<target id>".
+	EventCursors = NewTable("eventCursor", (*gantry.EventCursor).Key, Merged)
+	// EventConnections and EventDestinations: "<name>".
+	EventConnections  = NewTable("eventConnection", func(c *gantry.EventConnection) string { return c.Name })
+	EventDestinations = NewTable("eventDestination", func(d *gantry.EventDestination) string { return d.Name })
+
 	// Principals: "<access key id>".
 	Principals = NewTable("principal", func(p *gantry.Principal) string { return p.AccessKeyID })
 
@@ -95,5 +106,6 @@ func Tables() []AnyTable {
 		Clusters, Definitions, FamilyCounters, Tasks, Instances, Reservations, Connections,
 		Services, ServiceHistories, ServiceRevisions, Deployments,
 		CapacityProviders, AccountSettings, ClientTokens, Principals, Pulses, Followers,
+		EventRules, EventFirings, PostedEvents, EventCursors, EventConnections, EventDestinations,
 	}
 }
