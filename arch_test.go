@@ -43,6 +43,9 @@ var layers = []struct {
 	// Engines. They never import one another.
 	{"internal/lifecycle", join(words, foundations...), "an engine"},
 	{"internal/service", join(words, foundations...), "an engine"},
+	{"internal/events", join(words, join(foundations, "internal/wire/eventsapi", "internal/wire/logsapi", "internal/events/…")...), "an engine; its targets come as functions"},
+	{"internal/events/pattern", nil, "which events a pattern matches, and nothing else"},
+	{"internal/events/record", nil, "files, and nothing else"},
 	{"internal/logs/…", join(words, "internal/wire/logsapi", "internal/logs/…"), "an engine with files of its own: it needs no store"},
 
 	// Doors.

@@ -14,44 +14,8 @@ import (
 // showInstance is a container instance as ECS answers it, with the parts that were asked for.
 func (s *Service) showInstance(snap *store.Snapshot, i *gantry.Instance, include []ecsapi.ContainerInstanceField) *ecsapi.ContainerInstance {
 	connection, _ := store.Connections.Get(snap, i.Key())
-	var taken gantry.Resources
-	// The version counts what ECS tells as an event: what the instance is, every
-	// placement, and every time that its agent comes or goes.
-	version := i.Version
-	if r, ok := store.Reservations.Get(snap, i.Key()); ok {
-		taken = r.Taken
-		version += r.Version
-	}
-	if connection != nil {
-		version += 2 * connection.Epoch
-		if connection.Connected {
-			version-- // this session has not ended yet
-		}
-	}
-	left := gantry.Resources{
-		CPU: i.Registered.CPU - taken.CPU, Memory: i.Registered.Memory - taken.Memory,
-		// Of ports those in use are told, of GPUs those that are free.
-		Ports: i.Registered.Plus(taken).Ports, UDPPorts: i.Registered.Plus(taken).UDPPorts,
-		GPUs: i.Registered.Minus(taken).GPUs,
-	}
-	running, pending := countTasks(snap, i)
-	out := &ecsapi.ContainerInstance{
-		ContainerInstanceArn: new(string(s.cfg.Place.Instance(i.Cluster, i.ID))),
-		Ec2InstanceId:        some(i.EC2InstanceID),
-		CapacityProviderName: some(providerOf(snap, i)),
-		Status:               new(string(i.Status)),
-		AgentConnected:       new(wire.Value(connection).Connected),
-		Version:              new(version),
-		VersionInfo:          versionInfo(i, connection),
-		RegisteredResources:  showResources(i, i.Registered),
-		RemainingResources:   showResources(i, left),
-		RunningTasksCount:    new(running),
-		PendingTasksCount:    new(pending),
-		Attributes:           shown(i.Attributes),
-		Attachments:          []ecsapi.Attachment{},
-		RegisteredAt:         at(i.RegisteredAt),
-		Tags:                 []ecsapi.Tag{},
-	}
+	reservation, _ := store.Reservations.Get(snap, i.Key())
+	out := s.ShowInstance(snap, i, connection, reservation)
 	if slices.Contains(include, ecsapi.ContainerInstanceFieldTags) {
 		out.Tags = shown(i.Tags)
 	}
@@ -76,6 +40,49 @@ func providerOf(r store.Reader, i *gantry.Instance) string {
 		}
 	}
 	return ""
+}
+
+// ShowInstance is a container instance as its events tell it, with the connection and the reservation that it had then,
+// nil where it had none.
+func (s *Service) ShowInstance(snap *store.Snapshot, i *gantry.Instance, connection *gantry.Connection, reservation *gantry.Reservation) *ecsapi.ContainerInstance {
+	// The version counts what ECS tells as an event: what the instance is, every
+	// placement, and every time that its agent comes or goes.
+	version := i.Version
+	var taken gantry.Resources
+	if reservation != nil {
+		taken = reservation.Taken
+		version += reservation.Version
+	}
+	if connection != nil {
+		version += 2 * connection.Epoch
+		if connection.Connected {
+			version-- // this session has not ended yet
+		}
+	}
+	left := gantry.Resources{
+		CPU: i.Registered.CPU - taken.CPU, Memory: i.Registered.Memory - taken.Memory,
+		// Of ports those in use are told, of GPUs those that are free.
+		Ports: i.Registered.Plus(taken).Ports, UDPPorts: i.Registered.Plus(taken).UDPPorts,
+		GPUs: i.Registered.Minus(taken).GPUs,
+	}
+	running, pending := countTasks(snap, i)
+	return &ecsapi.ContainerInstance{
+		ContainerInstanceArn: new(string(s.cfg.Place.Instance(i.Cluster, i.ID))),
+		Ec2InstanceId:        some(i.EC2InstanceID),
+		CapacityProviderName: some(providerOf(snap, i)),
+		Status:               new(string(i.Status)),
+		AgentConnected:       new(wire.Value(connection).Connected),
+		Version:              new(version),
+		VersionInfo:          versionInfo(i, connection),
+		RegisteredResources:  showResources(i, i.Registered),
+		RemainingResources:   showResources(i, left),
+		RunningTasksCount:    new(running),
+		PendingTasksCount:    new(pending),
+		Attributes:           shown(i.Attributes),
+		Attachments:          []ecsapi.Attachment{},
+		RegisteredAt:         at(i.RegisteredAt),
+		Tags:                 []ecsapi.Tag{},
+	}
 }
 
 func countTasks(snap *store.Snapshot, i *gantry.Instance) (running, pending int32) {

@@ -57,6 +57,9 @@ func (s *Service) showWhole(r store.Reader, t *gantry.Task) *ecsapi.Task {
 	return s.showTask(r, t, view{tags: true, connected: connected(r, t)})
 }
 
+// ShowTask is a task as DescribeTasks answers it.
+func (s *Service) ShowTask(r store.Reader, t *gantry.Task) *ecsapi.Task { return s.showWhole(r, t) }
+
 // showTask is a task as ECS answers it.
 func (s *Service) showTask(r store.Reader, t *gantry.Task, v view) *ecsapi.Task {
 	var def *ecsapi.TaskDefinition
