@@ -16,6 +16,7 @@ import (
 	"gantry/internal/acs"
 	"gantry/internal/api"
 	"gantry/internal/ecs"
+	"gantry/internal/events"
 	"gantry/internal/ledger"
 	"gantry/internal/lifecycle"
 	"gantry/internal/logs"
@@ -25,6 +26,7 @@ import (
 	"gantry/internal/wire"
 	"gantry/internal/wire/awsjson"
 	"gantry/internal/wire/ecsapi"
+	"gantry/internal/wire/eventsapi"
 	"gantry/internal/wire/logsapi"
 
 	"github.com/google/uuid"
@@ -69,7 +71,10 @@ type controlConfig struct {
 	anyCredentials bool
 	scheduling     service.Settings
 	loss           lifecycle.LossRule // when the tasks of silent agents are replaced
-	log            *slog.Logger
+	history        time.Duration      // how long stopped tasks stay readable
+	// leaving says that this machine is being emptied: nothing new is started.
+	leaving bool
+	log     *slog.Logger
 }
 
 // A control is the control plane: the state, the engines, and the doors.
@@ -86,6 +91,7 @@ type control struct {
 	tcs      *tcs.Server
 	logs     *logs.Engine
 	logOps   *logsapi.Operations
+	events   *events.Engine
 	// services keeps the tasks of services running.
 	services *service.Controller
 	// lifecycle ends and forgets tasks, clusters and container instances.
@@ -139,16 +145,39 @@ func (c *control) make(ctx context.Context) (err error) {
 		return fmt.Errorf("open the logs: %w", err)
 	}
 	c.logOps = logs.NewOperations(logs.Config{Engine: c.logs, Place: place})
+	if c.events, err = c.openEvents(); err != nil {
+		c.logs.Close()
+		return err
+	}
 	return nil
+}
+
+// openEvents opens the engine of events. What its targets do is done as the account's root.
+func (c *control) openEvents() (*events.Engine, error) {
+	ops := c.ecs.Operations()
+	return events.Open(events.Config{
+		Store: c.store, Place: c.identity.place(), Dir: c.dir.file(eventsFolder), Seed: c.identity.ID, Show: c.ecs,
+		History: c.history, RecordOnly: c.leaving, Log: c.log,
+		CreateLogStream: c.logOps.CreateLogStream, PutLogEvents: c.logOps.PutLogEvents,
+		RunTask: func(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi.RunTaskOutput, error) {
+			return ops.RunTask(api.WithPrincipal(ctx, c.root), in)
+		},
+		StopTask: func(ctx context.Context, in *ecsapi.StopTaskInput) (*ecsapi.StopTaskOutput, error) {
+			return ops.StopTask(api.WithPrincipal(ctx, c.root), in)
+		},
+	})
 }
 
 // run serves until ctx ends or something breaks.
 func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.watchStore(ctx) })
-	g.Go(func() error { return c.services.Run(ctx) })
+	if !c.leaving {
+		g.Go(func() error { return c.services.Run(ctx) })
+	}
 	g.Go(func() error { return c.lifecycle.Run(ctx) })
 	g.Go(func() error { return c.logs.Run(ctx) })
+	g.Go(func() error { return c.events.Run(ctx) })
 	g.Go(func() error { return c.acs.Run(ctx) })
 	g.Go(func() error { return c.tcs.Run(ctx) })
 	g.Go(func() error { return api.Serve(ctx, ln, c.door(ctx, m), c.log) })
@@ -182,6 +211,11 @@ func (c *control) door(life context.Context, m machine) http.Handler {
 				Table: api.Guard(place, "logs", taskPlaces{c.store}, c.logOps.Table()),
 				Fault: logsFault, Advice: advice, Log: c.log, MaxBody: maxLogsBody,
 			}),
+			"events": awsjson.New(awsjson.Config{
+				Title: "Amazon EventBridge", Target: "AWSEvents",
+				Table: api.Guard(place, "events", taskPlaces{c.store}, events.NewOperations(events.APIConfig{Place: place, Store: c.store}).Table()),
+				Fault: eventsapi.NewInternalException, Advice: advice, Log: c.log,
+			}),
 		},
 		Sessions:               map[string]http.Handler{acsPath + "ws": c.acs, tcsPath + "ws": c.tcs},
 		Commands:               c.commands(life, m),
@@ -206,6 +240,9 @@ func (c *control) writeFiles() error {
 }
 
 func (c *control) close() {
+	if err := c.events.Close(); err != nil {
+		c.log.Error("close the record of events", "error", err)
+	}
 	c.logs.Close()
 	if err := c.store.Close(); err != nil {
 		c.log.Error("close the state", "error", err)

@@ -35,6 +35,7 @@ const (
 	configFile      = "config"      // AWS shared-file format
 	storeFolder     = "store"
 	logsFolder      = "logs"
+	eventsFolder    = "events"
 	agentFolder     = "agent"
 )
 

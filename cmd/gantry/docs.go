@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"gantry/internal/ecs"
+	"gantry/internal/events"
 	"gantry/internal/logs"
 	"gantry/internal/wire"
 
@@ -25,6 +26,7 @@ func newDocs() *cobra.Command {
 			}{
 				{"Amazon ECS", ecs.New(ecs.Config{}).Operations().Table()},
 				{"CloudWatch Logs", logs.NewOperations(logs.Config{}).Table()},
+				{"Amazon EventBridge", events.NewOperations(events.APIConfig{}).Table()},
 			} {
 				fmt.Fprintln(out)
 				if err := wire.WriteCoverage(out, s.title, s.table); err != nil {

@@ -93,7 +93,7 @@ func emptyInOrder(ctx context.Context, d dataDir, id *identity, log *slog.Logger
 		return 0, err
 	}
 	defer ln.Close()
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpointOf(ln.Addr()), log: log})
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpointOf(ln.Addr()), leaving: true, log: log})
 	if err != nil {
 		if emptied := emptyMachine(ctx, d, id, nil, nil, log); emptied != nil {
 			return 0, errors.Join(emptied, err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/events"
 	"gantry/internal/lifecycle"
 	"gantry/internal/service"
 
@@ -37,6 +38,7 @@ type upOptions struct {
 	anyCredentials bool
 	logLevel       string
 	pullBehavior   string
+	history        time.Duration
 	taskWarmup     time.Duration
 	loss           lifecycle.LossRule
 }
@@ -63,6 +65,7 @@ stops the tasks too.`,
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
 	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
 	f.StringVar(&o.pullBehavior, "image-pull-behavior", pullBehaviors[0], "when registries are asked for images, as the ECS agent's ECS_IMAGE_PULL_BEHAVIOR: "+strings.Join(pullBehaviors, ", "))
+	f.DurationVar(&o.history, "task-history", events.DefaultHistory, "how long stopped tasks stay readable by gantry tasks and gantry why")
 	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
 	addLossFlags(cmd, &o.loss)
 	return cmd
@@ -130,7 +133,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 
 	scheduling := service.DefaultSettings
 	scheduling.Warmup = o.taskWarmup
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, log: log})
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, history: o.history, log: log})
 	if err != nil {
 		return err
 	}

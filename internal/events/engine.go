@@ -50,6 +50,9 @@ type Config struct {
 	StopTask        func(context.Context, *ecsapi.StopTaskInput) (*ecsapi.StopTaskOutput, error)
 	HTTP            *http.Client // http.DefaultClient where nil
 
+	// RecordOnly has what happens recorded, and nothing delivered and no schedule fired.
+	RecordOnly bool
+
 	Now func() time.Time // time.Now where nil
 	Log *slog.Logger     // nil where nobody is to be told
 }
@@ -98,9 +101,12 @@ func (e *Engine) Close() error { return errors.Join(e.record.Close(), e.history.
 func (e *Engine) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.follow(ctx) })
+	g.Go(func() error { return e.tend(ctx) })
+	if e.RecordOnly {
+		return g.Wait()
+	}
 	g.Go(func() error { return e.deliver(ctx) })
 	g.Go(func() error { return e.keepCursors(ctx) })
-	g.Go(func() error { return e.tend(ctx) })
 	g.Go(func() error {
 		return loop.Loop{Name: "schedules", Wakes: e.wakes, Reconcile: e.fire, Workers: 2, Leader: e.Store, Log: e.Log}.Run(ctx)
 	})

@@ -18,7 +18,7 @@ const (
 	followerName = "events"
 	// markEvery is how often that place is written down at most. After a crash what came since is read again, and the
 	// record knows what of it is there already.
-	markEvery = 30 * time.Second
+	markEvery = time.Minute
 	// settleAt is how many bytes are gathered before they go to disk while there is more to read.
 	settleAt = 1 << 20
 	// partingTime is how long writing down the place may take when gantry stops.
