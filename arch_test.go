@@ -46,6 +46,7 @@ var layers = []struct {
 	{"internal/events", join(words, join(foundations, "internal/wire/eventsapi", "internal/wire/logsapi", "internal/events/…")...), "an engine; its targets come as functions"},
 	{"internal/events/pattern", nil, "which events a pattern matches, and nothing else"},
 	{"internal/events/record", nil, "files, and nothing else"},
+	{"internal/provisioning", join(words, foundations...), "an engine"},
 	{"internal/logs/…", join(words, "internal/wire/logsapi", "internal/logs/…"), "an engine with files of its own: it needs no store"},
 
 	// Doors.

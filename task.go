@@ -76,6 +76,20 @@ type Task struct {
 	StopCode      StopCode `json:"stopCode,omitzero"`
 	StoppedReason string   `json:"stoppedReason,omitzero"`
 
+	// Asked is what the caller of RunTask said about where the task may go, kept while it
+	// may have to be placed later, or again; nil where nothing was said.
+	Asked *Asked `json:"asked,omitzero"`
+	// Failed says that the task ended otherwise than it should have, and that nobody had
+	// asked it to: it never started, an essential container ended with an error, or its
+	// container instance was lost.
+	Failed bool `json:"failed,omitzero"`
+	// Attempt counts how often a standalone task was started again after it failed, and
+	// NotBefore is until when that waits. RetriedBy is the task that was started in its
+	// place.
+	Attempt   int       `json:"attempt,omitzero"`
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	RetriedBy TaskID    `json:"retriedBy,omitzero"`
+
 	// ProtectedUntil is when the scale-in protection of a service's task ends.
 	ProtectedUntil time.Time `json:"protectedUntil,omitzero"`
 	// Reckoned says that the service scheduler has counted the task's failure.
@@ -89,6 +103,18 @@ type Task struct {
 	StoppingAt         time.Time `json:"stoppingAt,omitzero"`
 	ExecutionStoppedAt time.Time `json:"executionStoppedAt,omitzero"`
 	StoppedAt          time.Time `json:"stoppedAt,omitzero"`
+}
+
+// Asked is where a task may go, in the words of its RunTask.
+type Asked struct {
+	Constraints []ecsapi.PlacementConstraint `json:"constraints,omitzero"`
+	Strategies  []ecsapi.PlacementStrategy   `json:"strategies,omitzero"`
+}
+
+// Waits reports whether the task waits for a place: it is PROVISIONING, on no container
+// instance, and nobody has asked it to stop.
+func (t *Task) Waits() bool {
+	return t.LastStatus == Provisioning && t.Instance == "" && t.DesiredStatus != Stopped
 }
 
 // A Container is what a task knows of one of its containers beyond the definition.

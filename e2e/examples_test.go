@@ -88,7 +88,7 @@ func (s *stage) provides() string {
 	must(s.t, s.c.CreateCapacityProvider, &ecs.CreateCapacityProviderInput{
 		Name: &name, Tags: []types.Tag{tag("environment", "production")},
 		AutoScalingGroupProvider: &types.AutoScalingGroupProvider{
-			AutoScalingGroupArn:          aws.String("arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/" + name),
+			AutoScalingGroupArn:          aws.String("arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/" + name + "-group"),
 			ManagedScaling:               &types.ManagedScaling{Status: types.ManagedScalingStatusEnabled, TargetCapacity: aws.Int32(100)},
 			ManagedTerminationProtection: types.ManagedTerminationProtectionEnabled,
 		},
@@ -180,6 +180,10 @@ var inScope = map[string]func(*stage){
 	"list-task-definition-families 2": func(s *stage) { name, _, _ := strings.Cut(s.sleep(), ":"); s.put("hpcc", name) },
 
 	"run-task 1": func(s *stage) {
+		provider := s.provides()
+		cluster := s.associated(provider)
+		s.enlist(s.t, cluster, provider)
+		s.put("--cluster default", "--cluster "+cluster)
 		s.put("sleep360:1", s.sleep())
 		s.put("550e8400", fmt.Sprintf("%x", time.Now().UnixNano()))
 	},

@@ -63,10 +63,9 @@ func TestNotYet(t *testing.T) {
 	}
 	plain := s.define(t, nil)
 	for what, in := range map[string]*ecs.RunTaskInput{
-		"FARGATE":                  {LaunchType: types.LaunchTypeFargate},
-		"taskRoleArn":              {Overrides: &types.TaskOverride{TaskRoleArn: aws.String(role)}},
-		"capacityProviderStrategy": {CapacityProviderStrategy: []types.CapacityProviderStrategyItem{{CapacityProvider: aws.String("p")}}},
-		"volumeConfigurations":     {VolumeConfigurations: []types.TaskVolumeConfiguration{{Name: aws.String("v")}}},
+		"FARGATE":              {LaunchType: types.LaunchTypeFargate},
+		"taskRoleArn":          {Overrides: &types.TaskOverride{TaskRoleArn: aws.String(role)}},
+		"volumeConfigurations": {VolumeConfigurations: []types.TaskVolumeConfiguration{{Name: aws.String("v")}}},
 	} {
 		in.TaskDefinition = &plain
 		refused[*types.UnsupportedFeatureException](t, c.RunTask, in, what)

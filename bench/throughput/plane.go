@@ -183,16 +183,14 @@ func (s *server) decide(in decide) (float64, error) {
 		Requires: d.Wire.RequiresAttributes, Strategies: placement.ServiceStrategies(),
 	}
 	var took time.Duration
-	for at := -in.Batch; at < in.Tasks; at += in.Batch {
+	for at := 0; at < in.Tasks; at += in.Batch {
 		ids := make([]gantry.TaskID, in.Batch)
 		for i := range ids {
-			ids[i] = gantry.TaskID(fmt.Sprintf("%032x", in.Batch+at+i))
+			ids[i] = gantry.TaskID(fmt.Sprintf("%032x", at+i))
 		}
 		began := time.Now()
 		claim, err := s.plane.Ledger.Place(cluster, ecsapi.LaunchTypeEc2, spec, ids)
-		if at >= 0 { // before, the ledger has to learn what there is
-			took += time.Since(began)
-		}
+		took += time.Since(began)
 		if err != nil {
 			return 0, err
 		}

@@ -20,6 +20,7 @@ import (
 	"gantry/internal/ledger"
 	"gantry/internal/lifecycle"
 	"gantry/internal/logs"
+	"gantry/internal/provisioning"
 	"gantry/internal/service"
 	"gantry/internal/store"
 	"gantry/internal/tcs"
@@ -94,6 +95,8 @@ type control struct {
 	events   *events.Engine
 	// services keeps the tasks of services running.
 	services *service.Controller
+	// provisioning places tasks that wait for room, and starts failed ones again.
+	provisioning *provisioning.Controller
 	// lifecycle ends and forgets tasks, clusters and container instances.
 	lifecycle *lifecycle.Controller
 }
@@ -136,6 +139,10 @@ func (c *control) make(ctx context.Context) (err error) {
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
 		Settings: c.ecs, Reports: c.ecs, KeepUnknown: c.restored,
 	})
+	c.provisioning = &provisioning.Controller{
+		Store: c.store, Ledger: c.ledger, Settings: provisioning.DefaultSettings, Now: time.Now,
+		NewTaskID: newTaskID, NewUUID: uuid.NewString, NewSeed: rand.Uint64, Log: c.log,
+	}
 	c.services = &service.Controller{
 		Store: c.store, Ledger: c.ledger, Settings: c.scheduling, Now: time.Now,
 		NewTaskID: newTaskID, NewUUID: uuid.NewString, NewSeed: rand.Uint64, Log: c.log,
@@ -174,6 +181,7 @@ func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g.Go(func() error { return c.watchStore(ctx) })
 	if !c.leaving {
 		g.Go(func() error { return c.services.Run(ctx) })
+		g.Go(func() error { return c.provisioning.Run(ctx) })
 	}
 	g.Go(func() error { return c.lifecycle.Run(ctx) })
 	g.Go(func() error { return c.logs.Run(ctx) })

@@ -16,6 +16,9 @@ func TestRefusals(t *testing.T) {
 		ClusterName: new("fargate"), CapacityProviders: []string{"FARGATE"},
 		DefaultCapacityProviderStrategy: []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}},
 	})
+	w.provide("a")
+	w.provide("b")
+	w.associate("two", []string{"a", "b"})
 	w.define("web", 256, 128)
 	w.define("awsvpc", 256, 128, func(in *ecsapi.RegisterTaskDefinitionInput) { in.NetworkMode = ecsapi.NetworkModeAwsvpc })
 	w.define("old", 1, 16)
@@ -84,11 +87,24 @@ func TestRefusals(t *testing.T) {
 		{"no task", run(func(in *ecsapi.RunTaskInput) { in.Count = new(int32(0)) }), "InvalidParameterException: count …"},
 		{"fargate", run(func(in *ecsapi.RunTaskInput) { in.LaunchType = ecsapi.LaunchTypeFargate }), "UnsupportedFeatureException: The launchType FARGATE is not offered by gantry yet: use EC2 or EXTERNAL."},
 		{"launch type that is none", run(func(in *ecsapi.RunTaskInput) { in.LaunchType = "MOON" }), "InvalidParameterException: Invalid value for launchType: MOON. Valid values are: EC2, FARGATE, EXTERNAL, MANAGED_INSTANCES."},
-		{"provider strategy", run(func(in *ecsapi.RunTaskInput) {
-			in.CapacityProviderStrategy = []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}
-		}), "UnsupportedFeatureException: A capacityProviderStrategy is not offered by gantry yet: use the launchType EC2 or EXTERNAL."},
+		{"strategy of a provider that is not the cluster's", run(func(in *ecsapi.RunTaskInput) { in.CapacityProviderStrategy = items("FARGATE") }),
+			"InvalidParameterException: The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: 'FARGATE'."},
+		{"strategy of Fargate", run(func(in *ecsapi.RunTaskInput) {
+			in.Cluster, in.CapacityProviderStrategy = new("fargate"), items("FARGATE 1")
+		}),
+			"UnsupportedFeatureException: Tasks of the capacity provider FARGATE are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL."},
+		{"strategy without weight", run(func(in *ecsapi.RunTaskInput) {
+			in.Cluster, in.CapacityProviderStrategy = new("two"), items("a", "b 0+1")
+		}),
+			"InvalidParameterException: At least one capacity provider in the capacity provider strategy must have a weight that is greater than zero."},
+		{"misspelt tag", run(func(in *ecsapi.RunTaskInput) { in.Tags = tags("gantry:retry", "3") }),
+			"InvalidParameterException: The tag gantry:retry is not one of gantry's. On a task there may be: gantry:queue, gantry:retries."},
+		{"invalid tag", run(func(in *ecsapi.RunTaskInput) { in.Tags = tags("gantry:queue", "later") }),
+			`InvalidParameterException: The tag gantry:queue is invalid: "later" is no time to wait. It is from 1s to 168h, such as 90s, 30m or 1h30m.`},
+		{"StartTask that waits", call(w, w.ops.StartTask, &ecsapi.StartTaskInput{Cluster: new("prod"), TaskDefinition: new("web"), ContainerInstances: []string{instance}, Tags: tags("gantry:queue", "1m")}),
+			"InvalidParameterException: The tags gantry:queue and gantry:retries are for RunTask: StartTask goes past the scheduler, which would act on them."},
 		{"the cluster's default strategy", run(func(in *ecsapi.RunTaskInput) { in.Cluster = new("fargate") }),
-			"UnsupportedFeatureException: Cluster fargate has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL."},
+			"UnsupportedFeatureException: Tasks of the capacity provider FARGATE are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL."},
 		{"both", run(func(in *ecsapi.RunTaskInput) {
 			in.LaunchType, in.CapacityProviderStrategy = ecsapi.LaunchTypeEc2, []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}
 		}), "InvalidParameterException: Specify either launchType or capacityProviderStrategy, not both."},

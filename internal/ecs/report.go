@@ -63,6 +63,7 @@ func tell(t *gantry.Task, r report, essential func(string) bool, now time.Time) 
 	if next.DesiredStatus != gantry.Stopped && (r.status == gantry.Stopped || essentialEnded(&next, essential)) {
 		next.DesiredStatus, changed = gantry.Stopped, true
 		next.StopCode, next.StoppedReason = cause(&next, r.reason, essential)
+		next.Failed = failed(&next, essential)
 	}
 	if next.DesiredStatus == gantry.Stopped && next.StoppingAt.IsZero() {
 		next.StoppingAt, changed = now, true
@@ -133,6 +134,33 @@ func cause(t *gantry.Task, reason string, essential func(string) bool) (gantry.S
 		reason = cmp.Or(reason, c.Reason)
 	}
 	return ecsapi.TaskStopCodeTaskFailedToStart, cmp.Or(reason, reasonFailedToStart)
+}
+
+// failed reports whether a task that ends by itself does so with an error: it never ran,
+// or one of the essential containers that have ended by now did not end with 0. One
+// that was killed because another had ended well is no failure.
+func failed(t *gantry.Task, essential func(string) bool) bool {
+	if t.StopCode != ecsapi.TaskStopCodeEssentialContainerExited {
+		return true
+	}
+	const interrupted, killed = 128 + 2, 128 + 9 // as shells tell of SIGINT, and of SIGKILL
+	const terminated = 128 + 15
+	well, badly, ended := false, false, false
+	for _, c := range t.Containers {
+		if c.LastStatus != gantry.Stopped || !essential(c.Name) {
+			continue
+		}
+		ended = true
+		switch {
+		case c.ExitCode == nil:
+			badly = true
+		case *c.ExitCode == 0:
+			well = true
+		case !slices.Contains([]int32{interrupted, killed, terminated}, *c.ExitCode):
+			badly = true
+		}
+	}
+	return badly || ended && !well
 }
 
 // shorten cuts text to most bytes, at a character's boundary.

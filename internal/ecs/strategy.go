@@ -146,3 +146,45 @@ func shares(items []ecsapi.CapacityProviderStrategyItem) []placement.ProviderSha
 	}
 	return out
 }
+
+// strategyOf is the capacity provider strategy that tasks of a cluster are placed by: the
+// one that is given, else the cluster's default; nil where a launch type rules it out, or
+// where there is none.
+func strategyOf(c *gantry.Cluster, launch ecsapi.LaunchType, given []ecsapi.CapacityProviderStrategyItem) ([]ecsapi.CapacityProviderStrategyItem, error) {
+	if launch != "" {
+		return nil, nil
+	}
+	strategy := completeStrategy(given)
+	if len(strategy) == 0 {
+		strategy = c.DefaultStrategy
+	}
+	if err := checkStrategy(strategy, c.CapacityProviders); err != nil {
+		return nil, err
+	}
+	return strategy, checkPlaceable(strategy)
+}
+
+// deal deals so many new tasks out to the providers of a strategy, in addition to the
+// standalone tasks of their group that there are already; nil where there is no strategy.
+func deal(r store.Reader, like *gantry.Task, strategy []ecsapi.CapacityProviderStrategyItem, n int) []string {
+	if len(strategy) == 0 {
+		return nil
+	}
+	parts := shares(strategy)
+	counts := make([]int, len(parts))
+	if len(parts) > 1 {
+		for t := range store.TasksByGroup.All(r, string(like.Cluster)+"/"+string(like.Group)) {
+			i := slices.IndexFunc(parts, func(p placement.ProviderShare) bool { return p.Provider == t.CapacityProvider })
+			if i >= 0 && t.DesiredStatus != gantry.Stopped {
+				counts[i]++
+			}
+		}
+	}
+	out := make([]string, n)
+	for i := range out {
+		next := placement.NextProvider(parts, counts)
+		counts[next]++
+		out[i] = parts[next].Provider
+	}
+	return out
+}

@@ -88,6 +88,12 @@ func (s *Service) launch(ctx context.Context, b ledger.Batch, count int) (ledger
 	if errors.Is(err, ledger.ErrInactive) {
 		return out, ecsapi.NewClusterNotFoundException("Cluster not found.")
 	}
+	if errors.Is(err, ledger.ErrNotAssociated) {
+		return out, invalid("The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.")
+	}
+	if errors.Is(err, ledger.ErrTooManyWait) {
+		return out, client("You've reached the limit on the number of tasks in a provisioning state: %d in a cluster.", ledger.MaxWaiting)
+	}
 	return out, err
 }
 

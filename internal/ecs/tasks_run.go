@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/ledger"
 	"gantry/internal/placement"
 	"gantry/internal/store"
@@ -20,12 +21,13 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 	if err != nil {
 		return nil, err
 	}
-	if len(c.DefaultStrategy) > 0 && in.LaunchType == "" {
-		return nil, notYet("Cluster %s has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL.", c.Name)
-	}
 	token, earlier, err := s.runToken(snap, c.Name, in)
 	if err != nil || earlier != nil {
 		return earlier, err
+	}
+	strategy, err := strategyOf(c, in.LaunchType, in.CapacityProviderStrategy)
+	if err != nil {
+		return nil, err
 	}
 	b, err := s.prepare(snap, c, launchRequest{
 		definition: wire.Value(in.TaskDefinition), launchType: in.LaunchType, overrides: in.Overrides, group: in.Group,
@@ -35,31 +37,38 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 	if err != nil {
 		return nil, err
 	}
-	b.Constraints, b.Strategies = in.PlacementConstraints, in.PlacementStrategy
+	count := int(*firstOf(in.Count, new(int32(1))))
+	b.Providers = deal(snap, &b.Task, strategy, count)
+	b.Waits = b.Providers != nil || extension.QueueOf(in.Tags) > 0
+	if b.Constraints, b.Strategies = in.PlacementConstraints, in.PlacementStrategy; len(b.Constraints)+len(b.Strategies) > 0 {
+		b.Task.Asked = &gantry.Asked{Constraints: b.Constraints, Strategies: b.Strategies}
+	}
 	if len(b.Strategies) == 0 {
 		b.Strategies = placement.RunTaskStrategies()
 	}
 	b.With = func(tx *store.Tx, tasks []*gantry.Task) error { return writeToken(tx, token, s.arns(tasks)) }
-	launched, err := s.launch(ctx, b, int(*firstOf(in.Count, new(int32(1)))))
+	launched, err := s.launch(ctx, b, count)
 	if errors.Is(err, errRepeated) {
 		return s.repeated(s.store.View(), token)
 	}
 	if err != nil {
 		return nil, err
 	}
+	out := &ecsapi.RunTaskOutput{Tasks: s.showTasks(launched.Tasks), Failures: []ecsapi.Failure{}}
+	if b.Waits {
+		return out, nil // those without a place wait for one
+	}
 	if launched.Instances == 0 {
 		return nil, s.noInstances(b)
 	}
-	return &ecsapi.RunTaskOutput{Tasks: s.showTasks(launched.Tasks), Failures: s.failures(c.Name, launched)}, nil
+	out.Failures = s.failures(c.Name, launched)
+	return out, nil
 }
 
 func checkRun(in *ecsapi.RunTaskInput) error {
-	if in.LaunchType != "" && in.CapacityProviderStrategy != nil {
-		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
-	}
 	switch {
-	case len(in.CapacityProviderStrategy) > 0:
-		return notYet("A capacityProviderStrategy is not offered by gantry yet: use the launchType EC2 or EXTERNAL.")
+	case in.LaunchType != "" && in.CapacityProviderStrategy != nil:
+		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
 	case in.PlatformVersion != nil:

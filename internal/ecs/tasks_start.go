@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
@@ -14,6 +15,9 @@ import (
 func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ecsapi.StartTaskOutput, error) {
 	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations); err != nil {
 		return nil, err
+	}
+	if extension.QueueOf(in.Tags) > 0 || extension.RetriesOf(in.Tags) > 0 {
+		return nil, invalid("The tags %s and %s are for RunTask: StartTask goes past the scheduler, which would act on them.", extension.Queue, extension.Retries)
 	}
 	snap, c, err := s.freshCluster(ctx, in.Cluster)
 	if err != nil {

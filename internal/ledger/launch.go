@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,8 +19,18 @@ import (
 // first. Each attempt sees everything that beat the one before.
 const maxAttempts = 8
 
-// ErrInactive says that the task definition, or the cluster, is no longer ACTIVE.
-var ErrInactive = errors.New("is not ACTIVE")
+// MaxWaiting is how many tasks of a cluster can wait for a place, ECS's quota.
+const MaxWaiting = 500
+
+// What Launch fails with, beside errors of the store.
+var (
+	// ErrInactive says that the task definition, or the cluster, is no longer ACTIVE.
+	ErrInactive = errors.New("is not ACTIVE")
+	// ErrNotAssociated says that the cluster has no such capacity provider any more.
+	ErrNotAssociated = errors.New("is not associated with the cluster")
+	// ErrTooManyWait says that MaxWaiting tasks of the cluster wait already.
+	ErrTooManyWait = errors.New("as many tasks as may wait for a place in the cluster")
+)
 
 // A Batch is tasks to be started, all of one definition and all alike.
 type Batch struct {
@@ -42,6 +53,13 @@ type Batch struct {
 	// Then neither constraints nor strategies count, and the launch type is the instance's.
 	On []gantry.InstanceID
 
+	// Providers has the capacity provider of each of IDs; nil for tasks by launch type.
+	Providers []string
+	// Waits has tasks without a place written all the same, PROVISIONING: package
+	// provisioning places them as soon as it can. While others of the cluster wait, tasks
+	// that may wait get in line behind them. Tasks of capacity providers always may.
+	Waits bool
+
 	// With goes into the transaction that writes the tasks; nil for nothing. An error
 	// of it ends Launch.
 	With func(*store.Tx, []*gantry.Task) error
@@ -49,7 +67,7 @@ type Batch struct {
 
 // Launched is what became of a Batch.
 type Launched struct {
-	Tasks []*gantry.Task // those that were written, PENDING on their instances
+	Tasks []*gantry.Task // those that were written: PENDING on their instances, or PROVISIONING
 	// Refusal says why the other tasks have no place, and Instances how many container
 	// instances of the launch type there are; of a Batch without On.
 	Refusal   *placement.Refusal
@@ -63,13 +81,15 @@ type Launched struct {
 // the reservations of their instances, in one transaction. When it returns they are
 // durable, and whoever watches the store sends them to their agents.
 //
-// Errors: placement's *InvalidError, ErrInactive, With's error, the store's.
+// Errors: placement's *InvalidError, ErrInactive, ErrNotAssociated, ErrTooManyWait, With's
+// error, the store's.
 func (l *Ledger) Launch(ctx context.Context, b Batch) (Launched, error) {
 	def := b.Definition.Wire
 	demand := taskdef.DemandOf(def, b.Task.Overrides)
 	b.Task.Definition = b.Definition.Name
 	b.Task.CPU, b.Task.Memory = taskdef.Sizes(def, b.Task.Overrides)
 	b.Task.Reserved = demand.Reserved()
+	b.Waits = b.Waits || b.Providers != nil
 	spec := specOf(&b, demand)
 	for range maxAttempts {
 		out, err := l.try(ctx, &b, spec, demand)
@@ -83,25 +103,48 @@ func (l *Ledger) Launch(ctx context.Context, b Batch) (Launched, error) {
 
 // try places and writes once. It fails with errTaken where another server was faster.
 func (l *Ledger) try(ctx context.Context, b *Batch, spec placement.Spec, demand taskdef.Demand) (Launched, error) {
-	claim, err := l.claim(b, spec)
+	claims, err := l.claims(b, spec)
+	defer func() {
+		for _, c := range claims {
+			c.Done()
+		}
+	}()
 	if err != nil {
 		return Launched{}, err
 	}
-	defer claim.Done()
-	out := Launched{Refusal: claim.Refusal, Instances: claim.Instances, Refused: claim.Refused}
-	if len(claim.Places) == 0 {
+	var out Launched
+	places := make(map[gantry.TaskID]gantry.InstanceID, len(b.IDs))
+	for _, c := range claims {
+		if out.Refusal == nil {
+			out.Refusal = c.Refusal
+		}
+		out.Instances, out.Refused = c.Instances, c.Refused
+		for _, p := range c.Places {
+			places[p.Task] = p.Instance
+		}
+	}
+	if len(places) == 0 && !b.Waits {
 		return out, nil
 	}
 	_, err = l.store.Update(ctx, func(tx *store.Tx) error {
-		if c, ok := store.Clusters.Get(tx, string(b.Task.Cluster)); !ok || c.Status != gantry.Active {
-			return fmt.Errorf("cluster %s %w", b.Task.Cluster, ErrInactive)
+		if err := b.mayStart(tx, len(b.IDs)-len(places)); err != nil {
+			return err
 		}
-		out.Tasks = make([]*gantry.Task, 0, len(claim.Places))
-		for _, p := range claim.Places {
+		out.Tasks = make([]*gantry.Task, 0, len(b.IDs))
+		for i, id := range b.IDs {
+			instance, placed := places[id]
+			if !placed && !b.Waits {
+				continue
+			}
 			t := b.Task
-			t.ID, t.Instance = p.Task, p.Instance
+			t.ID, t.Instance = id, instance
 			t.Containers = containers(b, demand)
-			if err := Reserve(tx, &t, demand.GPUs); err != nil {
+			if b.Providers != nil {
+				t.CapacityProvider = b.Providers[i]
+			}
+			if !placed {
+				t.LastStatus = gantry.Provisioning
+			} else if err := Reserve(tx, &t, demand.GPUs); err != nil {
 				return err
 			}
 			store.Tasks.Put(tx, &t)
@@ -115,11 +158,83 @@ func (l *Ledger) try(ctx context.Context, b *Batch, spec placement.Spec, demand 
 	return out, err
 }
 
-func (l *Ledger) claim(b *Batch, spec placement.Spec) (*Claim, error) {
-	if b.On != nil {
-		return l.PlaceOn(b.Task.Cluster, spec, b.IDs, b.On)
+// mayStart makes sure that the cluster still takes the tasks, of which so many have no place.
+func (b *Batch) mayStart(tx *store.Tx, without int) error {
+	c, ok := store.Clusters.Get(tx, string(b.Task.Cluster))
+	if !ok || c.Status != gantry.Active {
+		return fmt.Errorf("cluster %s %w", b.Task.Cluster, ErrInactive)
 	}
-	return l.Place(b.Task.Cluster, b.Task.LaunchType, spec, b.IDs)
+	for _, p := range b.Providers {
+		if !slices.Contains(c.CapacityProviders, p) {
+			return fmt.Errorf("capacity provider %s %w", p, ErrNotAssociated)
+		}
+	}
+	if !b.Waits || without == 0 {
+		return nil
+	}
+	for range store.TasksByStatus.All(tx, string(c.Name)+"/"+string(gantry.Provisioning)) {
+		if without++; without > MaxWaiting {
+			return ErrTooManyWait
+		}
+	}
+	return nil
+}
+
+// claims claims places for the tasks of a batch, capacity provider by capacity provider:
+// none for tasks that get in line.
+func (l *Ledger) claims(b *Batch, spec placement.Spec) (out []*Claim, err error) {
+	snap, cluster, launch := l.store.View(), b.Task.Cluster, b.Task.LaunchType
+	if b.On != nil {
+		c, err := l.PlaceOn(cluster, spec, b.IDs, b.On)
+		return only(c), err
+	}
+	if b.Waits && anyWaits(snap, cluster) {
+		_, err := placement.Compile(spec)
+		return nil, err
+	}
+	if b.Providers == nil {
+		c, err := l.Place(cluster, launch, spec, b.IDs)
+		return only(c), err
+	}
+	ids := map[string][]gantry.TaskID{}
+	for i, id := range b.IDs {
+		ids[b.Providers[i]] = append(ids[b.Providers[i]], id)
+	}
+	for _, p := range slices.Sorted(maps.Keys(ids)) {
+		c, err := l.Place(cluster, launch, within(spec, snap, p), ids[p])
+		if err != nil {
+			return out, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func only(c *Claim) []*Claim {
+	if c == nil {
+		return nil
+	}
+	return []*Claim{c}
+}
+
+func anyWaits(snap *store.Snapshot, cluster gantry.ClusterName) bool {
+	for t := range store.TasksByStatus.All(snap, string(cluster)+"/"+string(gantry.Provisioning)) {
+		if t.Waits() {
+			return true
+		}
+	}
+	return false
+}
+
+// within is a spec of tasks that have to be on the instances of a capacity provider; one
+// that is not known has none.
+func within(spec placement.Spec, r store.Reader, provider string) placement.Spec {
+	group := ""
+	if p, ok := store.CapacityProviders.Get(r, provider); ok {
+		group = p.GroupName()
+	}
+	spec.Requires = append(slices.Clip(spec.Requires), ecsapi.Attribute{Name: new(gantry.AttributeGroup), Value: &group})
+	return spec
 }
 
 func containers(b *Batch, demand taskdef.Demand) []gantry.Container {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/extension"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -111,10 +112,12 @@ func PlanLosses(r LossRule, agents []Agent) LossPlan {
 }
 
 // lost says whether a task is given up with the agent of its instance: one that a
-// service will replace, or that was asked to stop anyway. Nobody would start a
-// standalone task once more, so that it stays what it most likely is: running.
+// service will replace, that is to be started again when it fails, or that was asked to
+// stop anyway. Nobody would start another standalone task once more, so that it stays
+// what it most likely is: running.
 func lost(t *gantry.Task, c *gantry.Connection) bool {
-	return c != nil && !c.Connected && c.Loss == gantry.LossGivenUp && (t.Revision() != "" || t.DesiredStatus == gantry.Stopped)
+	return c != nil && !c.Connected && c.Loss == gantry.LossGivenUp &&
+		(t.Revision() != "" || t.DesiredStatus == gantry.Stopped || t.Attempt < extension.RetriesOf(t.Tags))
 }
 
 // reasonLost is the stoppedReason of a task whose instance was given up.

@@ -77,6 +77,7 @@ func End(t *gantry.Task, e Ending, now time.Time) *gantry.Task {
 	if t.DesiredStatus != gantry.Stopped {
 		next.DesiredStatus = gantry.Stopped
 		next.StopCode, next.StoppedReason = e.Code, e.Reason
+		next.Failed = true
 	}
 	if next.StoppingAt.IsZero() {
 		next.StoppingAt = now
