@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -16,8 +15,10 @@ const (
 	few, many = 100, 100_000
 	// connections is how many requests are under way at once: more than the cores can work on.
 	connections = 32
-	// pacedRate is the rate at which RunTask's latency is asked for, per second.
+	// pacedRate is the rate at which RunTask's latency is asked for, per second, and
+	// readRate that of calls that read.
 	pacedRate = 1500
+	readRate  = 3000
 )
 
 // A series is what one measurement gave on one server, round by round.
@@ -63,48 +64,16 @@ func measureCalls(o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, large.end()) }()
 	fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
-	if o.only != "run" {
-		if err := measureDescribe(o, small, large); err != nil {
-			return err
-		}
-	}
-	if o.only != "describe" {
-		return measureRun(o, small, large)
-	}
-	return nil
-}
-
-func measureDescribe(o options, small, large *child) (err error) {
-	loads := make([]client.Load, 2)
-	size := 0
-	for i, c := range []*child{small, large} {
-		if loads[i], err = describeLoad(c); err != nil {
-			return err
-		}
-		if size, err = sizeOf(loads[i]); err != nil {
-			return err
-		}
-	}
-	bare, err := start("bare", size, "")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, bare.end()) }()
-	loads = append(loads, client.Load{Address: bare.API.Address, Request: loads[0].Request, Connections: connections})
-	var got [3]series
-	for range o.rounds {
-		for i, c := range []*child{small, large, bare} {
-			if err := got[i].round(c, func() (client.Result, error) { return loads[i].Saturate(o.length) }); err != nil {
+	if o.only == "" || o.only == "read" {
+		for _, r := range readings {
+			if err := measureReading(o, small, large, r); err != nil {
 				return err
 			}
 		}
 	}
-	fmt.Printf("\nDescribeTasks of 100 tasks, %d KB each answer, %d connections\n", size/1000, connections)
-	got[0].print(fmt.Sprintf("  beside %d tasks", few))
-	got[1].print(fmt.Sprintf("  beside %d tasks", many))
-	got[2].print("  bare net/http, as many bytes")
-	ratio(&got[0], &got[1])
-	fmt.Printf("  cost over bare net/http: %.2f ×\n", bareRatio(&got[0], &got[2]))
+	if o.only == "" || o.only == "run" {
+		return measureRun(o, small, large)
+	}
 	return nil
 }
 
@@ -168,36 +137,6 @@ func bareRatio(s, bare *series) float64 {
 }
 
 var noFailures = []byte(`"failures":[]`)
-
-// unfailing checks that an answer tells of no failures.
-func unfailing(body []byte) error {
-	// They come last: the whole of a large answer need not be looked at.
-	if !bytes.Contains(body[max(0, len(body)-len(noFailures)-2):], noFailures) && !bytes.Contains(body, noFailures) {
-		return fmt.Errorf("not what was asked for: %s", body[:min(len(body), 500)])
-	}
-	return nil
-}
-
-func describeLoad(c *child) (client.Load, error) {
-	request, err := c.API.Sign("DescribeTasks", &ecsapi.DescribeTasksInput{Cluster: new(cluster), Tasks: c.Describe})
-	return client.Load{Address: c.API.Address, Request: request, Check: unfailing, Connections: connections}, err
-}
-
-func runLoad(c *child) (client.Load, error) {
-	request, err := c.API.Sign("RunTask", &ecsapi.RunTaskInput{Cluster: new(cluster), TaskDefinition: new(family), Count: new(int32(1))})
-	return client.Load{Address: c.API.Address, Request: request, Check: unfailing, Connections: connections}, err
-}
-
-// sizeOf is the size of a load's answer.
-func sizeOf(l client.Load) (int, error) {
-	c, err := client.Dial(l.Address)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	body, err := c.Do(l.Request)
-	return len(body), err
-}
 
 // counts are how many tasks run and wait.
 func (c *child) counts() (running, pending int32, err error) {

@@ -47,7 +47,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each measurement is taken")
 	flag.DurationVar(&o.length, "length", time.Second, "how long one of them takes")
 	flag.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of the control planes")
-	flag.StringVar(&o.only, "only", "", "measure only this: describe, run or up")
+	flag.StringVar(&o.only, "only", "", "measure only this: read, run or up")
 	flag.StringVar(&o.program, "up", "bin/gantry", "the gantry whose start is measured; empty leaves that out")
 	flag.Parse()
 	if os.Geteuid() == 0 { // gantry up makes a bridge

@@ -9,6 +9,7 @@ import (
 	"gantry"
 	"gantry/bench/plane"
 	"gantry/internal/api"
+	"gantry/internal/service"
 	"gantry/internal/store"
 	"gantry/internal/wire/ecsapi"
 )
@@ -39,8 +40,15 @@ var definition = &ecsapi.RegisterTaskDefinitionInput{
 	}},
 }
 
-// seed fills the state: a cluster, a definition, and so many tasks that run, on
-// instances that they fill. It returns the ids of a hundred of the tasks, spread over all.
+// services is how many services have the seeded tasks, each as many, and events how many
+// events each has: as many as are kept.
+const services, events = 10, 100
+
+func serviceName(i int) string { return fmt.Sprintf("web-%02d", i) }
+
+// seed fills the state: a cluster, a definition, services, and so many tasks of theirs
+// that run, on instances that they fill. It returns the ids of a hundred of the tasks,
+// spread over all.
 func seed(ctx context.Context, p *plane.Plane, tasks int) ([]string, error) {
 	asRoot := api.WithPrincipal(ctx, plane.Root)
 	ops := p.ECS.Operations()
@@ -51,14 +59,32 @@ func seed(ctx context.Context, p *plane.Plane, tasks int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	startedBy := make([]string, services)
+	for i := range services {
+		made, err := ops.CreateService(asRoot, &ecsapi.CreateServiceInput{
+			Cluster: new(cluster), ServiceName: new(serviceName(i)), TaskDefinition: new(family), DesiredCount: new(int32(tasks / services)),
+		})
+		if err != nil {
+			return nil, err
+		}
+		startedBy[i] = *made.Service.Deployments[0].Id
+	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
+	if _, err := p.Store.Update(ctx, func(tx *store.Tx) error {
+		for i := range services {
+			store.ServiceHistories.Put(tx, history(serviceName(i), now))
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
 	for from := 0; from < tasks; from += perUpdate {
 		if _, err := p.Store.Update(ctx, func(tx *store.Tx) error {
 			for i := from; i < min(from+perUpdate, tasks); i++ {
 				if i%perInstance == 0 {
 					putInstance(tx, fullInstance(i/perInstance), registered.TaskDefinition.RequiresAttributes, now)
 				}
-				store.Tasks.Put(tx, runningTask(i, now))
+				store.Tasks.Put(tx, runningTask(i, startedBy[i%services], now))
 			}
 			return nil
 		}); err != nil {
@@ -96,12 +122,13 @@ func putInstance(tx *store.Tx, id gantry.InstanceID, attributes []ecsapi.Attribu
 	store.Connections.Put(tx, &gantry.Connection{Cluster: cluster, Instance: id, Connected: true, Epoch: 1, Since: now})
 }
 
-func runningTask(i int, now time.Time) *gantry.Task {
+// runningTask is the i-th task, of the service that has started it.
+func runningTask(i int, startedBy string, now time.Time) *gantry.Task {
 	return &gantry.Task{
 		ID: taskID(i), Cluster: cluster, Definition: family + ":1", Instance: fullInstance(i / perInstance),
 		Zone: string(plane.Place.Region) + "a", Architecture: "x86_64", LaunchType: ecsapi.LaunchTypeEc2,
 		LastStatus: gantry.Running, DesiredStatus: gantry.Running, Version: 3,
-		Group: gantry.FamilyGroup(family), StartedBy: "bench",
+		Group: gantry.ServiceGroup(serviceName(i % services)), StartedBy: startedBy,
 		Containers: []gantry.Container{{
 			Name: "web", ID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i), LastStatus: gantry.Running,
 			RuntimeID: fmt.Sprintf("%064x", i), ImageDigest: "sha256:" + strings.Repeat("7", 64),
@@ -112,4 +139,16 @@ func runningTask(i int, now time.Time) *gantry.Task {
 		Reserved:  gantry.Resources{CPU: taskCPU, Memory: taskMiB},
 		CreatedAt: now, ConnectivityAt: now, PullStartedAt: now, PullStoppedAt: now, StartedAt: now,
 	}
+}
+
+// history is that of a service which has been steady for long.
+func history(name string, now time.Time) *gantry.ServiceHistory {
+	h := &gantry.ServiceHistory{Cluster: cluster, Service: gantry.ServiceName(name)}
+	for i := range events {
+		h.Events = append(h.Events, gantry.ServiceEvent{
+			ID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i), At: now.Add(-6 * time.Hour * time.Duration(i)), Name: service.SteadyState,
+			Message: "(service " + name + ") has reached a steady state.",
+		})
+	}
+	return h
 }
