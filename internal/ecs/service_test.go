@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -59,7 +60,17 @@ func do[In, Out any](w *world, op func(context.Context, *In) (*Out, error), in *
 			return nil, err
 		}
 	}
-	return op(w.ctx, in)
+	out, err := op(w.ctx, in)
+	if described, ok := any(out).(*ecsapi.DescribeServicesOutput); ok && err == nil {
+		for _, raw := range described.EncodedServices { // as clients see them
+			var s ecsapi.Service
+			if err := json.Unmarshal(raw, &s); err != nil {
+				w.t.Fatalf("%v: %s", err, raw)
+			}
+			described.Services = append(described.Services, s)
+		}
+	}
+	return out, err
 }
 
 // call is do for later, of which only the error matters.

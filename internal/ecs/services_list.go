@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"gantry"
@@ -19,14 +20,18 @@ func (s *Service) describeServices(ctx context.Context, in *ecsapi.DescribeServi
 		return nil, err
 	}
 	tags := slices.Contains(in.Include, ecsapi.ServiceFieldTags)
-	out := &ecsapi.DescribeServicesOutput{Services: []ecsapi.Service{}, Failures: []ecsapi.Failure{}}
+	out := &ecsapi.DescribeServicesOutput{EncodedServices: make([]json.RawMessage, 0, len(in.Services)), Failures: []ecsapi.Failure{}}
 	for _, ref := range in.Services {
 		name, err := s.serviceName(c.Name, ref)
 		if err != nil {
 			return nil, err
 		}
 		if found, ok := store.Services.Get(snap, string(c.Name)+"/"+string(name)); ok {
-			out.Services = append(out.Services, *s.showService(snap, found, tags))
+			raw, err := s.encodedService(snap, found, tags)
+			if err != nil {
+				return nil, err
+			}
+			out.EncodedServices = append(out.EncodedServices, raw)
 		} else {
 			out.Failures = append(out.Failures, missing(s.cfg.Place.Service(c.Name, string(name))))
 		}

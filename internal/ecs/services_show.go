@@ -1,17 +1,56 @@
 package ecs
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
 	"gantry"
 	"gantry/internal/service"
 	"gantry/internal/store"
+	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
 // showService is a service as ECS answers it.
 func (s *Service) showService(snap *store.Snapshot, sv *gantry.Service, tags bool) *ecsapi.Service {
+	out := s.showWithoutEvents(snap, sv, tags)
+	out.Events = []ecsapi.ServiceEvent{}
+	if history, ok := store.ServiceHistories.Get(snap, sv.Key()); ok {
+		out.Events = showEvents(history)
+	}
+	return out
+}
+
+func showEvents(history *gantry.ServiceHistory) []ecsapi.ServiceEvent {
+	out := make([]ecsapi.ServiceEvent, 0, len(history.Events))
+	for _, e := range history.Events {
+		out = append(out, ecsapi.ServiceEvent{Id: new(e.ID), CreatedAt: at(e.At), Message: new(e.Message)})
+	}
+	return out
+}
+
+// eventsJSON is the JSON of a service's events, which is most of what there is to tell of
+// it, kept until there is another one.
+var eventsJSON = store.NewFragment(store.ServiceHistories)
+
+// encodedService is a service as DescribeServices answers it.
+func (s *Service) encodedService(snap *store.Snapshot, sv *gantry.Service, tags bool) (json.RawMessage, error) {
+	var events []json.RawMessage
+	made, _ := eventsJSON.Get(snap, sv.Key(), func(history *gantry.ServiceHistory) []byte {
+		list, err := json.Marshal(showEvents(history))
+		if err != nil {
+			panic("encode a service's events: " + err.Error()) // plain structs of text and times always encode
+		}
+		return list[1 : len(list)-1] // without the brackets
+	})
+	if len(made) > 0 {
+		events = append(events, made)
+	}
+	return wire.AppendEncoded(nil, "events", events, s.showWithoutEvents(snap, sv, tags))
+}
+
+func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, tags bool) *ecsapi.Service {
 	place := s.cfg.Place
 	history, ok := store.ServiceHistories.Get(snap, sv.Key())
 	if !ok {
@@ -36,7 +75,6 @@ func (s *Service) showService(snap *store.Snapshot, sv *gantry.Service, tags boo
 		LoadBalancers:                 []ecsapi.LoadBalancer{},
 		ServiceRegistries:             []ecsapi.ServiceRegistry{},
 		Deployments:                   []ecsapi.Deployment{},
-		Events:                        []ecsapi.ServiceEvent{},
 		RunningCount:                  new(int32(0)),
 		PendingCount:                  new(int32(0)),
 		CreatedAt:                     at(sv.CreatedAt),
@@ -44,9 +82,6 @@ func (s *Service) showService(snap *store.Snapshot, sv *gantry.Service, tags boo
 	}
 	if tags {
 		out.Tags = shown(sv.Tags)
-	}
-	for _, e := range history.Events {
-		out.Events = append(out.Events, ecsapi.ServiceEvent{Id: new(e.ID), CreatedAt: at(e.At), Message: new(e.Message)})
 	}
 	newest := newestDeployment(snap, sv)
 	if newest == nil {
