@@ -50,10 +50,11 @@ var layers = []struct {
 	{"internal/logs/…", join(words, "internal/wire/logsapi", "internal/logs/…"), "an engine with files of its own: it needs no store"},
 
 	// Doors.
-	{"internal/api", join(words, "internal/wire/awsjson"), "routes and checks signatures for any service"},
+	{"internal/api", join(words, "internal/wire/awsjson", "internal/wire/joinapi"), "routes and checks signatures for any service"},
 	{"internal/ecs", join(words, join(foundations, "internal/api", "internal/service")...), "an ECS operation is a transaction, for the principal that signed it; how a deployment begins and shows is the service engine's"},
 	{"internal/acs", join(words, join(foundations, "internal/wire/acsapi", "internal/api")...), "tells agents what the store wants"},
 	{"internal/tcs", join(words, "internal/wire/acsapi", "internal/api"), "takes what agents measure"},
+	{"internal/join", join(words, "internal/store", "internal/wire/joinapi"), "lets machines in: tokens and agents' keys are rows of the store"},
 
 	// The other machine. It never imports the store: the wire protocol is its only tie.
 	{"internal/agent", join(words, "internal/wire/awsjson", "internal/wire/acsapi", "internal/agent/engine", "internal/agent/metadata"), "speaks the protocol for the engine, whatever the machine"},

@@ -66,24 +66,3 @@ type ClientToken struct {
 	Resources []string  `json:"resources"` // ARNs of what was made
 	ExpiresAt time.Time `json:"expiresAt"`
 }
-
-// A Principal is an access key and what it may do.
-type Principal struct {
-	AccessKeyID string        `json:"accessKeyId"`
-	SecretKey   string        `json:"secretKey"`
-	Kind        PrincipalKind `json:"kind"`
-	CreatedAt   time.Time     `json:"createdAt"`
-	// Instance is the key of the only container instance that an agent's key
-	// speaks for ("<cluster>/<id>"); empty until it has registered.
-	Instance string `json:"instance,omitzero"`
-}
-
-// A PrincipalKind says what a principal may call.
-type PrincipalKind string
-
-const (
-	// RootPrincipal may call everything.
-	RootPrincipal PrincipalKind = "root"
-	// AgentPrincipal may call the agent-facing operations for its own instance only.
-	AgentPrincipal PrincipalKind = "agent"
-)

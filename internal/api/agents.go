@@ -32,10 +32,12 @@ func Guard(place gantry.Place, service string, tasks TaskPlaces, table []wire.Op
 			if p == nil {
 				return nil, denied("anonymous", service, op.Name, "*")
 			}
-			if p.Kind != gantry.RootPrincipal {
-				if resource, ok := agentMay(p, tasks, service, op.Name, in); !ok {
-					return nil, denied(string(ARN(place, p)), service, op.Name, resource)
-				}
+			resource, ok := "*", p.Kind == gantry.RootPrincipal
+			if p.Kind == gantry.AgentPrincipal {
+				resource, ok = agentMay(p, tasks, service, op.Name, in)
+			}
+			if !ok {
+				return nil, denied(string(ARN(place, p)), service, op.Name, resource)
 			}
 			return op.Call(ctx, in)
 		}
@@ -67,10 +69,11 @@ func agentMay(p *gantry.Principal, tasks TaskPlaces, service, operation string, 
 	}
 	switch in := in.(type) {
 	case *ecsapi.CreateClusterInput:
-		return "*", true
+		return "*", p.Cluster == "" || string(p.Cluster) == wire.Value(in.ClusterName)
 	case *ecsapi.RegisterContainerInstanceInput:
 		arn := wire.Value(in.ContainerInstanceArn)
-		return arn, arn == "" || p.Instance == "" || own(in.Cluster, in.ContainerInstanceArn)
+		cluster, _ := split(in.Cluster, in.ContainerInstanceArn)
+		return arn, (p.Cluster == "" || p.Cluster == cluster) && (arn == "" || p.Instance == "" || own(in.Cluster, in.ContainerInstanceArn))
 	case *ecsapi.DeregisterContainerInstanceInput:
 		return wire.Value(in.ContainerInstance), own(in.Cluster, in.ContainerInstance)
 	case *ecsapi.DiscoverPollEndpointInput:

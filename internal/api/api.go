@@ -13,6 +13,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -50,6 +51,9 @@ type Config struct {
 	// Commands answers gantry's own commands under /gantry/v1/, signed for
 	// "gantry" by the root principal; it sees the path without that prefix.
 	Commands http.Handler
+	// AgentCommands answers what joinapi describes, signed by an agent's key or, to
+	// join, by a token; it sees the whole path. nil where no machine joins.
+	AgentCommands http.Handler
 	// InsecureAnyCredentials lets unknown access keys in as root, whatever they signed with. For CI only.
 	InsecureAnyCredentials bool
 	Now                    func() time.Time
@@ -61,6 +65,7 @@ type Door struct {
 	config Config
 	verifier
 	commands http.Handler
+	sessions sessions
 }
 
 // New makes the door that c describes.
@@ -116,7 +121,7 @@ func (d *Door) serveJSON(w http.ResponseWriter, r *http.Request) {
 		refuseJSON(w, r, no)
 		return
 	}
-	service.Answer(whole(w, r), r.WithContext(WithPrincipal(r.Context(), p)), body)
+	service.Answer(whole(w, r), d.admitted(r, p), body)
 }
 
 // find returns the JSON service that a request's target names.
@@ -137,7 +142,16 @@ func (d *Door) serveSession(w http.ResponseWriter, r *http.Request, session http
 		RefuseSession(w, http.StatusForbidden, "AccessDeniedException", no.json+": "+no.message)
 		return
 	}
-	session.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), p)))
+	held := &held{ResponseWriter: w, key: p.AccessKeyID, sessions: &d.sessions, alive: func() bool {
+		return d.stranger != nil || d.principals.Principal(p.AccessKeyID) != nil
+	}}
+	defer held.release()
+	session.ServeHTTP(held, d.admitted(r, p))
+}
+
+// admitted is a request with what is known of who sends it.
+func (d *Door) admitted(r *http.Request, p *gantry.Principal) *http.Request {
+	return r.WithContext(context.WithValue(WithPrincipal(r.Context(), p), hostKey{}, r.Host))
 }
 
 // readBody reads a request's body, at most maxBody bytes of it.

@@ -10,12 +10,18 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"strings"
 
 	"gantry"
+	"gantry/internal/wire/joinapi"
 )
 
 // commandPath is where gantry's own commands (status, image load, backup) are answered.
 const commandPath = "/gantry/v1/"
+
+// agentPath, below commandPath, is where machines join, and where their agents ask
+// for what ECS's own protocol has no call for.
+const agentPath = commandPath + "agent/"
 
 // CommandService is the service name for which gantry's own commands are signed.
 const CommandService = "gantry"
@@ -38,14 +44,27 @@ func (d *Door) serveCommand(w http.ResponseWriter, r *http.Request) {
 		refuseJSON(w, r, no)
 		return
 	}
-	if p.Kind != gantry.RootPrincipal {
+	commands := d.commandsFor(p, r.URL.Path)
+	if commands == nil {
 		refuseJSON(w, r, &refusal{json: "AccessDeniedException", jsonStatus: http.StatusForbidden,
 			message: fmt.Sprintf("User: %s is not authorized to give commands to gantry.", ARN(d.config.Place, p))})
 		return
 	}
-	r = r.WithContext(WithPrincipal(r.Context(), p))
+	r = d.admitted(r, p)
 	r.Body = &hashedBody{ReadCloser: r.Body, hash: sha256.New(), want: sum}
-	d.commands.ServeHTTP(w, r)
+	commands.ServeHTTP(w, r)
+}
+
+// commandsFor are the commands that a principal may give at a path; nil where none.
+func (d *Door) commandsFor(p *gantry.Principal, path string) http.Handler {
+	toJoin := path == joinapi.JoinPath
+	switch {
+	case p.Kind == gantry.RootPrincipal:
+		return d.commands
+	case strings.HasPrefix(path, agentPath) && toJoin == (p.Kind == gantry.TokenPrincipal) && d.config.AgentCommands != nil:
+		return d.config.AgentCommands
+	}
+	return nil
 }
 
 var errAltered = errors.New("the body is not the one that was signed")

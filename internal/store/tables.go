@@ -98,6 +98,8 @@ var (
 
 	// Pulses: "<name>", of the part of gantry that wants to know.
 	Pulses = NewTable("pulse", func(p *gantry.Pulse) string { return p.Name }, Merged)
+	// JoinTokens: "<token id>".
+	JoinTokens = NewTable("joinToken", func(t *gantry.JoinToken) string { return t.ID })
 )
 
 // Tables are all of them: what a gantry's store is opened with.
@@ -107,5 +109,6 @@ func Tables() []AnyTable {
 		Services, ServiceHistories, ServiceRevisions, Deployments,
 		CapacityProviders, AccountSettings, ClientTokens, Principals, Pulses, Followers,
 		EventRules, EventFirings, PostedEvents, EventCursors, EventConnections, EventDestinations,
+		JoinTokens,
 	}
 }
