@@ -61,7 +61,9 @@ func Open(ctx context.Context, dir, endpoint string) (*Plane, error) {
 	l := ledger.New(st)
 	operations := ecs.New(ecs.Config{
 		Place: Place, Store: st, Ledger: l, Zone: string(Place.Region) + "a",
-		Endpoints: ecs.Endpoints{ACS: endpoint + "/acs/", TCS: endpoint + "/tcs/"},
+		Endpoints: func(context.Context) ecs.Endpoints {
+			return ecs.Endpoints{ACS: endpoint + "/acs/", TCS: endpoint + "/tcs/"}
+		},
 	})
 	p := &Plane{
 		Store: st, Ledger: l, log: log, ECS: operations,

@@ -149,7 +149,7 @@ func restore(ctx context.Context, path string, in io.Reader, out io.Writer, log 
 	if entries, err := os.ReadDir(d.file(storeFolder)); err == nil && len(entries) > 0 {
 		return fmt.Errorf("%s has a state already: move %s away, or restore into an empty folder", d.path, d.file(storeFolder))
 	}
-	if _, err := d.create(gantry.Place{Region: was.Region, Account: was.Account}, time.Now()); err != nil {
+	if _, err := d.create(serverRole, gantry.Place{Region: was.Region, Account: was.Account}, time.Now()); err != nil {
 		return err
 	}
 	origin, err := store.Restore(ctx, d.file(storeFolder), r, log)

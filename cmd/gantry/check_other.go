@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+
+	"gantry/internal/agent/home"
 )
 
 var errNotLinux = errors.New("gantry up needs Linux, this is " + runtime.GOOS +
@@ -17,7 +19,13 @@ func checkMachine() error { return errNotLinux }
 
 func enterMachine(dataDir) error { return errNotLinux }
 
-func openMachine(context.Context, machineConfig) (machine, error) { return nil, errNotLinux }
+func openMachine(context.Context, hostConfig, *control) (machine, error) { return nil, errNotLinux }
+
+func openRemote(context.Context, hostConfig, *home.Home) (remoteMachine, error) {
+	return nil, errNotLinux
+}
+
+func emptyRemote(context.Context, hostConfig, *home.Home) (int, error) { return 0, errNotLinux }
 
 func emptyMachine(context.Context, dataDir, *identity, *control, net.Listener, *slog.Logger) error {
 	return errNotLinux

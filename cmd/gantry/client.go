@@ -112,7 +112,12 @@ func (c *client) command(ctx context.Context, method, path string, query url.Val
 
 // get sends a command that answers JSON.
 func (c *client) get(ctx context.Context, path string, into any) error {
-	body, err := c.command(ctx, http.MethodGet, path, nil, nil)
+	return c.send(ctx, http.MethodGet, path, nil, nil, into)
+}
+
+// send is command for one that answers JSON.
+func (c *client) send(ctx context.Context, method, path string, query url.Values, question io.ReadSeeker, into any) error {
+	body, err := c.command(ctx, method, path, query, question)
 	if err != nil {
 		return err
 	}

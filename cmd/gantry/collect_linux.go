@@ -58,18 +58,18 @@ func (c collecting) run(ctx context.Context) error {
 
 // collect is for this machine. Containers of clusters that it belongs to are their
 // agents' to remove.
-func (m *linuxMachine) collect(ctx context.Context, now time.Time) (runtime.Collected, error) {
-	all, err := m.runtime.List(ctx)
+func (h *host) collect(ctx context.Context, now time.Time) (runtime.Collected, error) {
+	all, err := h.runtime.List(ctx)
 	if err != nil {
 		return runtime.Collected{}, err
 	}
-	use := runtime.InUse{Containers: map[runtime.ContainerID]bool{}, Images: imagesInUse(m.control.store.View())}
-	m.mu.Lock()
+	use := runtime.InUse{Containers: map[runtime.ContainerID]bool{}, Images: h.wanted()}
+	h.mu.Lock()
 	for _, c := range all {
-		use.Containers[c.ID] = m.members[gantry.ClusterName(c.Labels[clusterLabel])] != nil
+		use.Containers[c.ID] = h.members[gantry.ClusterName(c.Labels[clusterLabel])] != nil
 	}
-	m.mu.Unlock()
-	return m.runtime.Collect(ctx, now, use)
+	h.mu.Unlock()
+	return h.runtime.Collect(ctx, now, use)
 }
 
 // imagesInUse are those of tasks that have not stopped: some may be about to make a container.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -20,23 +21,8 @@ import (
 // principal only: what a person wants daily and the ECS API does not have. Those
 // under way end with life: a followed log would go on for ever.
 func (c *control) commands(life context.Context, m machine) http.Handler {
-	mux := http.NewServeMux()
-	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			unhurried(w) // an image or a followed log takes as long as it takes
-			out := &counted{ResponseWriter: w}
-			ctx, cancel := context.WithCancel(r.Context())
-			defer cancel()
-			defer context.AfterFunc(life, cancel)()
-			if err := h(out, r.WithContext(ctx)); err != nil {
-				if out.wrote { // too late for an error: break off, so that the client sees that something is missing
-					c.log.Info("command broken off", "command", r.URL.Path, "error", err)
-					panic(http.ErrAbortHandler)
-				}
-				refuseCommand(w, r, err)
-			}
-		})
-	}
+	mux := &commandMux{life: life, log: c.log}
+	handle := mux.handle
 	handle("GET /status", func(w http.ResponseWriter, r *http.Request) error {
 		return answerJSON(w, c.status(m))
 	})
@@ -48,12 +34,19 @@ func (c *control) commands(life context.Context, m machine) http.Handler {
 		return answerJSON(w, images)
 	})
 	handle("POST /images", func(w http.ResponseWriter, r *http.Request) error {
-		images, err := m.load(r.Context(), r.Body)
+		images, err := c.loadImages(r.Context(), m, r.Body)
 		if err != nil {
 			return err
 		}
 		return answerJSON(w, images)
 	})
+	handle("DELETE /images", func(w http.ResponseWriter, r *http.Request) error {
+		if err := c.shelf.Remove(r.FormValue("name")); err != nil {
+			return err
+		}
+		return answerJSON(w, struct{}{})
+	})
+	c.joinCommands(handle)
 	handle("GET /logs", func(w http.ResponseWriter, r *http.Request) error {
 		from, err := c.findOutput(r.FormValue("cluster"), r.FormValue("task"), r.FormValue("container"))
 		if err != nil {
@@ -61,7 +54,7 @@ func (c *control) commands(life context.Context, m machine) http.Handler {
 		}
 		from.follow = r.FormValue("follow") != ""
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		return m.output(r.Context(), flushed{w}, from)
+		return c.output(r.Context(), m, flushed{w}, from)
 	})
 	handle("GET /backup", func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "application/octet-stream")
@@ -72,6 +65,33 @@ func (c *control) commands(life context.Context, m machine) http.Handler {
 			Message: "This gantry (" + version + ") has no command " + r.Method + " " + r.URL.Path + ": the gantry that asks may be newer."}
 	})
 	return mux
+}
+
+// A commandMux routes commands. Those under way end with life.
+type commandMux struct {
+	http.ServeMux
+	life context.Context
+	log  *slog.Logger
+}
+
+// A commandHandler answers one command; its error is the answer where it has not begun one.
+type commandHandler = func(http.ResponseWriter, *http.Request) error
+
+func (m *commandMux) handle(pattern string, h commandHandler) {
+	m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		unhurried(w) // an image or a followed log takes as long as it takes
+		out := &counted{ResponseWriter: w}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(m.life, cancel)()
+		if err := h(out, r.WithContext(ctx)); err != nil {
+			if out.wrote { // too late for an error: break off, so that the client sees that something is missing
+				m.log.Info("command broken off", "command", r.URL.Path, "error", err)
+				panic(http.ErrAbortHandler)
+			}
+			refuseCommand(w, r, err)
+		}
+	})
 }
 
 // refuseCommand answers with the error's own sentence: whoever asks is root.

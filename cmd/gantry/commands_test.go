@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -16,16 +17,20 @@ import (
 
 	"gantry"
 	"gantry/internal/store"
+	"gantry/internal/wire/ecsapi"
 )
 
 // aMachine is a machine without containers, for the control plane's tests.
 type aMachine struct{ loaded string }
 
-func (*aMachine) String() string                                      { return "no containers" }
-func (*aMachine) run(ctx context.Context) error                       { <-ctx.Done(); return ctx.Err() }
-func (*aMachine) ready(context.Context) error                         { return nil }
-func (*aMachine) joined(context.Context, gantry.ClusterName) error    { return nil }
-func (*aMachine) instances() map[gantry.ClusterName]gantry.InstanceID { return nil }
+func (*aMachine) String() string                                   { return "no containers" }
+func (*aMachine) role() string                                     { return "no instance" }
+func (*aMachine) run(ctx context.Context) error                    { <-ctx.Done(); return ctx.Err() }
+func (*aMachine) ready(context.Context) error                      { return nil }
+func (*aMachine) joined(context.Context, gantry.ClusterName) error { return nil }
+func (*aMachine) instances() map[gantry.ClusterName]gantry.InstanceID {
+	return map[gantry.ClusterName]gantry.InstanceID{"default": "here"}
+}
 func (*aMachine) images(context.Context) ([]image, error) {
 	return []image{{Name: "web:1", Digest: "sha256:0123456789abcdef", Size: 3 << 20}}, nil
 }
@@ -40,8 +45,8 @@ func (m *aMachine) load(_ context.Context, tar io.Reader) ([]image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.loaded = string(text); m.loaded == "broken" {
-		return nil, errors.New("load an image: broken is not an archive")
+	if m.loaded = string(text); strings.Contains(m.loaded, "broken") {
+		return nil, errors.New("load an image: broken does not unpack")
 	}
 	return []image{{Name: "web:1"}}, nil
 }
@@ -49,7 +54,7 @@ func (m *aMachine) load(_ context.Context, tar io.Reader) ([]image, error) {
 // opened is a control plane on a fresh data dir, and a listener for it.
 func opened(t *testing.T) (*control, net.Listener) {
 	d := dataDir{t.TempDir()}
-	id, err := d.create(gantry.Place{}, time.Now())
+	id, err := d.create(serverRole, gantry.Place{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +106,16 @@ func TestCommands(t *testing.T) {
 	c, m := running(t)
 	dir := c.dir.path
 	_, err := c.store.Update(t.Context(), func(tx *store.Tx) error {
-		store.Tasks.Put(tx, &gantry.Task{ID: "aa11", Cluster: "default", LastStatus: gantry.Running, DesiredStatus: gantry.Running,
-			Containers: []gantry.Container{{Name: "web"}}})
-		store.Tasks.Put(tx, &gantry.Task{ID: "aa22", Cluster: "default", LastStatus: gantry.Running, DesiredStatus: gantry.Running,
-			Containers: []gantry.Container{{Name: "web"}, {Name: "side"}}})
+		store.Definitions.Put(tx, &gantry.Definition{Name: "web:1", Wire: &ecsapi.TaskDefinition{}})
+		for _, task := range []*gantry.Task{
+			{ID: "aa11", Instance: "here", Containers: []gantry.Container{{Name: "web", RuntimeID: "r1"}}},
+			{ID: "aa22", Instance: "here", Containers: []gantry.Container{{Name: "web", RuntimeID: "r2"}, {Name: "side", RuntimeID: "r3"}}},
+			{ID: "bb11", Instance: "elsewhere", Containers: []gantry.Container{{Name: "web", RuntimeID: "r4"}}},
+			{ID: "cc11", Instance: "here", Containers: []gantry.Container{{Name: "web"}}},
+		} {
+			task.Cluster, task.Definition, task.LastStatus, task.DesiredStatus = "default", "web:1", gantry.Running, gantry.Running
+			store.Tasks.Put(tx, task)
+		}
 		return nil
 	})
 	if err != nil {
@@ -112,7 +123,8 @@ func TestCommands(t *testing.T) {
 	}
 	archive := filepath.Join(t.TempDir(), "image.tar")
 	broken := archive + ".broken"
-	if err := errors.Join(os.WriteFile(archive, []byte("an archive"), 0o600), os.WriteFile(broken, []byte("broken"), 0o600)); err != nil {
+	text := archiveOf(t, "web:1", "layer")
+	if err := errors.Join(os.WriteFile(archive, text, 0o600), os.WriteFile(broken, archiveOf(t, "web:1", "broken"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -120,11 +132,11 @@ func TestCommands(t *testing.T) {
 		want string // in the output
 		err  string // in the error
 	}{
-		{args: "status", want: "default   ACTIVE   0           0           2"},
+		{args: "status", want: "default   ACTIVE   0           0           4"},
 		{args: "status --json", want: `"account": "123456789012"`},
 		{args: "image ls", want: "web:1   sha256:0123456789ab   3.0 MiB"},
 		{args: "image load " + archive, want: "loaded web:1"},
-		{args: "image load " + broken, err: "load an image: broken is not an archive"},
+		{args: "image load " + broken, err: "load an image: broken does not unpack"},
 		{args: "image load /nowhere", err: "no such file"},
 		{args: "logs aa1", want: "web of aa11, follow false"},
 		{args: "logs aa22 web", want: "web of aa22, follow false"},
@@ -133,9 +145,23 @@ func TestCommands(t *testing.T) {
 		{args: "logs aa22 db", err: "task aa22 has no container db, but: web, side"},
 		{args: "logs aa web", err: "2 tasks begin with aa: give more of the id"},
 		{args: "logs zz", err: "there is no task zz"},
+		{args: "logs bb11", err: "the task is on container instance elsewhere, another machine"},
+		{args: "logs cc11", err: "container web has not been started"},
 		{args: "logs --cluster other aa22 web", err: "there is no task aa22"},
 		{args: "env", want: "export AWS_ENDPOINT_URL='" + c.endpoint + "'"},
-		{args: "server", err: "gantry server is not offered yet"},
+		{args: "image load /proc/self/exe", err: "it is no whole archive of images"},
+		{args: "image rm web:1", want: "removed web:1"},
+		{args: "image rm web:1", err: "no such image was loaded here"},
+		{args: "token create --uses -1", err: "uses -1"},
+		{args: "token create --ttl 1s", err: "ttl 1s: between a minute and"},
+		{args: "token create --cluster none", err: "there is no cluster none"},
+		{args: "token create --uses 3", want: "It lets 3 machines join until"},
+		{args: "token ls", want: "any       EC2, EXTERNAL   0 of 3"},
+		{args: "activation create", want: "ActivationCode  "},
+		{args: "token revoke GJT", want: "revoked GJT"},
+		{args: "token revoke GJT", err: "there is no token GJT"},
+		{args: "agent ls", want: "INSTANCE   CLUSTER"},
+		{args: "agent revoke AKIA", err: "there is no agent AKIA"},
 		{args: "version", want: "gantry " + version},
 		{args: "docs coverage", want: "| RunTask | offered |"},
 		{args: "dance", err: `unknown command "dance"`},
@@ -143,7 +169,7 @@ func TestCommands(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
 			args := strings.Fields(tt.args)
-			if name := args[0]; name != "server" && name != "version" && name != "docs" && name != "dance" {
+			if name := args[0]; name != "version" && name != "docs" && name != "dance" {
 				args = append(args, "--data-dir", dir)
 			}
 			out, err := gantryCommand(t, args...)
@@ -155,9 +181,28 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
-	if m.loaded != "broken" {
+	if !strings.Contains(m.loaded, "broken") {
 		t.Errorf("the machine was given %q last", m.loaded)
 	}
+}
+
+// archiveOf is an archive of one image, as docker save writes it, as far as its name goes.
+func archiveOf(t *testing.T, name, content string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for name, text := range map[string]string{"layer": content, "manifest.json": `[{"RepoTags":["` + name + `"]}]`} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(text))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // The environment that gantry env prints is as good as --data-dir.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"gantry/internal/api"
 	"gantry/internal/ecs"
 	"gantry/internal/events"
+	"gantry/internal/images"
+	"gantry/internal/join"
 	"gantry/internal/ledger"
 	"gantry/internal/lifecycle"
 	"gantry/internal/logs"
@@ -93,6 +96,9 @@ type control struct {
 	logs     *logs.Engine
 	logOps   *logsapi.Operations
 	events   *events.Engine
+	// desk lets machines join, and shelf holds the images that were loaded for them.
+	desk  *join.Desk
+	shelf *images.Shelf
 	// services keeps the tasks of services running.
 	services *service.Controller
 	// provisioning places tasks that wait for room, and starts failed ones again.
@@ -133,7 +139,7 @@ func (c *control) make(ctx context.Context) (err error) {
 	c.tcs = tcs.New(tcs.Config{Place: place, Health: healthDoor{c}, Log: c.log})
 	c.ecs = ecs.New(ecs.Config{
 		Place: place, Store: c.store, Ledger: c.ledger, Health: c.tcs, Zone: string(place.Region) + "a",
-		Endpoints: ecs.Endpoints{ACS: c.endpoint + acsPath, TCS: c.endpoint + tcsPath},
+		Endpoints: c.endpointsFor,
 	})
 	c.acs = acs.New(acs.Config{
 		Place: place, Store: c.store, Now: time.Now, NewID: uuid.NewString, Log: c.log,
@@ -148,6 +154,10 @@ func (c *control) make(ctx context.Context) (err error) {
 		NewTaskID: newTaskID, NewUUID: uuid.NewString, NewSeed: rand.Uint64, Log: c.log,
 	}
 	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Loss: c.loss, Now: time.Now, Log: c.log}
+	c.desk = join.New(join.Config{Place: place, Store: c.store, Now: time.Now})
+	if c.shelf, err = images.Open(c.dir.file(imagesFolder), images.DefaultLimit); err != nil {
+		return fmt.Errorf("open the loaded images: %w", err)
+	}
 	if c.logs, err = logs.Open(c.dir.file(logsFolder), c.log); err != nil {
 		return fmt.Errorf("open the logs: %w", err)
 	}
@@ -175,6 +185,17 @@ func (c *control) openEvents() (*events.Engine, error) {
 	})
 }
 
+// endpointsFor are where an agent finds its websockets: by the name under which it
+// has found the API, since that is the one it can reach.
+func (c *control) endpointsFor(ctx context.Context) ecs.Endpoints {
+	at := c.endpoint
+	if host := api.Host(ctx); host != "" {
+		scheme, _, _ := strings.Cut(at, "://")
+		at = scheme + "://" + host
+	}
+	return ecs.Endpoints{ACS: at + acsPath, TCS: at + tcsPath}
+}
+
 // run serves until ctx ends or something breaks.
 func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -188,7 +209,9 @@ func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g.Go(func() error { return c.events.Run(ctx) })
 	g.Go(func() error { return c.acs.Run(ctx) })
 	g.Go(func() error { return c.tcs.Run(ctx) })
-	g.Go(func() error { return api.Serve(ctx, ln, c.door(ctx, m), c.log) })
+	door := c.door(ctx, m)
+	g.Go(func() error { return c.endRevoked(ctx, door) })
+	g.Go(func() error { return api.Serve(ctx, ln, door, c.log) })
 	return g.Wait()
 }
 
@@ -202,7 +225,7 @@ func (c *control) watchStore(ctx context.Context) error {
 }
 
 // door hangs the services on the listener. Life is how long it serves.
-func (c *control) door(life context.Context, m machine) http.Handler {
+func (c *control) door(life context.Context, m machine) *api.Door {
 	place := c.identity.place()
 	ops := c.operations(m)
 	return api.New(api.Config{
@@ -227,6 +250,7 @@ func (c *control) door(life context.Context, m machine) http.Handler {
 		},
 		Sessions:               map[string]http.Handler{acsPath + "ws": c.acs, tcsPath + "ws": c.tcs},
 		Commands:               c.commands(life, m),
+		AgentCommands:          c.agentCommands(life),
 		InsecureAnyCredentials: c.anyCredentials,
 		Now:                    time.Now,
 		Log:                    c.log,
@@ -257,6 +281,20 @@ func (c *control) close() {
 	}
 }
 
+// endRevoked breaks off the sessions of keys that are gone.
+func (c *control) endRevoked(ctx context.Context, door *api.Door) error {
+	gone := func(change store.Change) []string {
+		if before, after, ok := store.Principals.Of(change); ok && before != nil && after == nil {
+			return []string{change.Key}
+		}
+		return nil
+	}
+	for key := range c.store.Wakes(ctx, gone) {
+		door.End(key)
+	}
+	return ctx.Err()
+}
+
 // newTaskID makes a task's id: 32 hexadecimal digits.
 func newTaskID() gantry.TaskID {
 	id := uuid.New()
@@ -267,8 +305,11 @@ func newTaskID() gantry.TaskID {
 type principals struct{ store *store.Store }
 
 func (p principals) Principal(accessKeyID string) *gantry.Principal {
-	found, _ := store.Principals.Get(p.store.View(), accessKeyID)
-	return found
+	snap := p.store.View()
+	if found, ok := store.Principals.Get(snap, accessKeyID); ok {
+		return found
+	}
+	return join.Holder(snap, accessKeyID)
 }
 
 // taskPlaces finds tasks in the store.

@@ -37,6 +37,7 @@ const (
 	logsFolder      = "logs"
 	eventsFolder    = "events"
 	agentFolder     = "agent"
+	imagesFolder    = "images"
 )
 
 // An identity is what a data directory says of itself. It is written once, when
@@ -47,7 +48,24 @@ type identity struct {
 	ID        string         `json:"id"`
 	Region    gantry.Region  `json:"region"`
 	Account   gantry.Account `json:"account"`
+	Role      role           `json:"role,omitzero"`
 	CreatedAt time.Time      `json:"createdAt"`
+}
+
+// A role is what a data directory is for.
+type role string
+
+const (
+	serverRole role = "" // a control plane, with or without a machine beside it
+	agentRole  role = "agent"
+)
+
+// refuse says that a directory is for something else than was asked.
+func (r role) refuse(d dataDir) error {
+	if r == agentRole {
+		return fmt.Errorf("%s belongs to a machine that has joined a server: start it with gantry agent, or choose another --data-dir", d.path)
+	}
+	return fmt.Errorf("%s belongs to a server: start it with gantry up or gantry server, or choose another --data-dir", d.path)
 }
 
 func (i *identity) place() gantry.Place { return gantry.Place{Region: i.Region, Account: i.Account} }
@@ -124,7 +142,7 @@ func (d dataDir) mustBeEmpty() error {
 		return fmt.Errorf("read the data dir: %w", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != lockFile && name != "lost+found" && !strings.HasPrefix(name, identityFile+".") {
+		if name := e.Name(); name != lockFile && name != "lost+found" && !strings.HasPrefix(name, identityFile+".") && !strings.HasPrefix(name, homeFile) {
 			return fmt.Errorf("%s holds files that are not gantry's (%s): choose an empty folder with --data-dir", d.path, name)
 		}
 	}
@@ -134,7 +152,7 @@ func (d dataDir) mustBeEmpty() error {
 // create makes the directory gantry's, or returns the identity that it has. A
 // place that was asked for and differs from the recorded one is refused: every
 // ARN given out so far names it.
-func (d dataDir) create(asked gantry.Place, now time.Time) (*identity, error) {
+func (d dataDir) create(r role, asked gantry.Place, now time.Time) (*identity, error) {
 	have, err := d.read()
 	if err != nil {
 		return nil, err
@@ -150,7 +168,7 @@ func (d dataDir) create(asked gantry.Place, now time.Time) (*identity, error) {
 	}
 	var id [4]byte
 	rand.Read(id[:])
-	made := &identity{Format: dirFormat, ID: hex.EncodeToString(id[:]), Region: asked.Region, Account: asked.Account, CreatedAt: now.UTC().Truncate(time.Second)}
+	made := &identity{Format: dirFormat, ID: hex.EncodeToString(id[:]), Role: r, Region: asked.Region, Account: asked.Account, CreatedAt: now.UTC().Truncate(time.Second)}
 	if made.Region == "" {
 		made.Region = defaultRegion
 	}

@@ -37,7 +37,7 @@ func TestDataDirs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			id, err := d.create(tt.asked, now)
+			id, err := d.create(serverRole, tt.asked, now)
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("got %v, want %s", err, tt.want)
@@ -47,7 +47,7 @@ func TestDataDirs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := d.create(gantry.Place{}, now.Add(time.Hour))
+			again, err := d.create(serverRole, gantry.Place{}, now.Add(time.Hour))
 			if err != nil || *again != *id || id.ID == "" || id.Region != "us-east-1" || id.Account != "123456789012" {
 				t.Errorf("first %+v, then %+v, %v", id, again, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gantry"
+	"gantry/internal/agent/home"
 	"gantry/internal/lifecycle"
 	"gantry/internal/store"
 	"gantry/internal/wire/ecsapi"
@@ -71,16 +72,33 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 	if stopped > 0 {
 		fmt.Fprintf(out, "stopped gantry (pid %d)\n", stopped)
 	}
-	id, unlock, err := takeDir(d, id.place(), func() error { return nil })
+	id, unlock, err := takeDir(d, id.Role, enterMachine, func() (gantry.Place, error) { return id.place(), nil })
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if id.Role == agentRole {
+		return emptyAgent(ctx, d, id, out, log)
+	}
 	ended, err := emptyInOrder(ctx, d, id, log)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "stopped %d tasks; nothing of gantry is left on this machine but %s\n", ended, d.path)
+	return nil
+}
+
+// emptyAgent takes everything off a machine that has joined a server.
+func emptyAgent(ctx context.Context, d dataDir, id *identity, out io.Writer, log *slog.Logger) error {
+	h, err := home.Read(d.file(homeFile))
+	if err != nil {
+		return err
+	}
+	stopped, err := emptyRemote(ctx, hostConfig{dir: d, identity: id, endpoint: h.Server, log: log}, h)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "stopped %d tasks; nothing of gantry is left on this machine but %s\n", stopped, d.path)
 	return nil
 }
 

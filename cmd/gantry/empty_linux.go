@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"gantry"
@@ -26,32 +27,37 @@ const emptyWithin = 3 * time.Minute
 // be stopped, and takes back what gantry made here. No other gantry runs. The
 // control plane, which it serves meanwhile, is nil where there is none.
 func emptyMachine(ctx context.Context, d dataDir, id *identity, c *control, ln net.Listener, log *slog.Logger) error {
-	cfg := machineConfig{dir: d, identity: id, endpoint: "http://" + defaultListen, control: c, log: log}
+	cfg := hostConfig{dir: d, identity: id, endpoint: "http://" + defaultListen, log: log}
 	if c != nil {
 		cfg.endpoint = c.endpoint
 	}
-	m, err := openContainers(ctx, cfg)
+	m, err := openContainers(ctx, cfg, c)
 	if err != nil {
 		return err
 	}
 	stopping, cancel := context.WithTimeout(ctx, emptyWithin)
 	defer cancel()
 	if c == nil {
-		err = m.stopAll(stopping)
+		_, err = m.stopAll(stopping)
 	} else {
 		err = m.stopAllServed(stopping, ln)
 	}
 	if err != nil {
 		log.Error("some tasks did not stop in order", "error", err)
 	}
-	err = errors.Join(m.runtime.DeleteAll(ctx), m.network.Close(), m.runtime.Close(), network.Remove(ctx, networkConfig(cfg)))
+	return m.dismantle(ctx)
+}
+
+// dismantle takes back what gantry made on this machine; the host is closed then.
+func (h *host) dismantle(ctx context.Context) error {
+	err := errors.Join(h.runtime.DeleteAll(ctx), h.network.Close(), h.runtime.Close(), network.Remove(ctx, networkConfig(h.hostConfig)))
 	if err != nil {
 		return fmt.Errorf("clean up this machine: %w", err)
 	}
-	if err := runtime.ReleaseMountNamespace(d.path); err != nil {
+	if err := runtime.ReleaseMountNamespace(h.dir.path); err != nil {
 		return err
 	}
-	return errors.Join(removeCgroups(id), os.RemoveAll(runDir(id)))
+	return errors.Join(removeCgroups(h.identity), os.RemoveAll(runDir(h.identity)))
 }
 
 // removeCgroups removes the cgroup that held those of the tasks, in every
@@ -75,7 +81,7 @@ func (m *linuxMachine) stopAllServed(ctx context.Context, ln net.Listener) error
 	serving, end := context.WithCancel(ctx)
 	var door errgroup.Group
 	door.Go(func() error { return m.control.run(serving, ln, m) })
-	err := m.stopAll(ctx)
+	_, err := m.stopAll(ctx)
 	end()
 	if served := door.Wait(); !errors.Is(served, context.Canceled) {
 		err = errors.Join(err, served)
@@ -83,20 +89,23 @@ func (m *linuxMachine) stopAllServed(ctx context.Context, ln net.Listener) error
 	return err
 }
 
-// stopAll stops the tasks of every cluster by the agents that know them.
-func (m *linuxMachine) stopAll(ctx context.Context) error {
-	folders, err := filepath.Glob(m.dir.file(agentFolder, "*", credentialsFile))
+// stopAll stops the tasks of every cluster by the agents that know them, and is their number.
+func (h *host) stopAll(ctx context.Context) (stopped int, err error) {
+	folders, err := filepath.Glob(h.dir.file(agentFolder, "*", credentialsFile))
 	if err != nil {
-		return err
+		return 0, err
 	}
+	var count atomic.Int64
 	running, end := context.WithCancel(ctx)
 	var reaper errgroup.Group
-	reaper.Go(func() error { return m.runtime.Run(running) })
+	reaper.Go(func() error { return h.runtime.Run(running) })
 	var g errgroup.Group
 	for _, f := range folders {
 		cluster := gantry.ClusterName(filepath.Base(filepath.Dir(f)))
 		g.Go(func() error {
-			if err := m.stopCluster(ctx, cluster); err != nil {
+			n, err := h.stopCluster(ctx, cluster)
+			count.Add(int64(n))
+			if err != nil {
 				return fmt.Errorf("stop the tasks of cluster %s: %w", cluster, err)
 			}
 			return nil
@@ -107,17 +116,22 @@ func (m *linuxMachine) stopAll(ctx context.Context) error {
 	if reaped := reaper.Wait(); !errors.Is(reaped, context.Canceled) {
 		err = errors.Join(err, reaped)
 	}
-	return err
+	return int(count.Load()), err
 }
 
-func (m *linuxMachine) stopCluster(ctx context.Context, cluster gantry.ClusterName) error {
-	keys, err := readCredentials(m.dir.file(agentFolder, string(cluster), credentialsFile))
+func (h *host) stopCluster(ctx context.Context, cluster gantry.ClusterName) (stopped int, err error) {
+	keys, err := readCredentials(h.dir.file(agentFolder, string(cluster), credentialsFile))
 	if err != nil {
-		return fmt.Errorf("read the agent's key: %w", err)
+		return 0, fmt.Errorf("read the agent's key: %w", err)
 	}
-	a, drivers, err := m.openAgent(ctx, cluster, &gantry.Principal{AccessKeyID: keys.AccessKeyID, SecretKey: keys.SecretAccessKey})
+	a, drivers, err := h.openAgent(ctx, cluster, &gantry.Principal{AccessKeyID: keys.AccessKeyID, SecretKey: keys.SecretAccessKey})
 	if err != nil {
-		return err
+		return 0, err
+	}
+	for _, v := range a.Engine().Tasks() {
+		if !v.Task.Released {
+			stopped++
+		}
 	}
 	running, end := context.WithCancel(ctx)
 	var g errgroup.Group
@@ -127,5 +141,5 @@ func (m *linuxMachine) stopCluster(ctx context.Context, cluster gantry.ClusterNa
 	if shipped := g.Wait(); !errors.Is(shipped, context.Canceled) {
 		err = errors.Join(err, shipped)
 	}
-	return errors.Join(err, a.Close())
+	return stopped, errors.Join(err, a.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"text/tabwriter"
 
@@ -12,8 +13,8 @@ import (
 )
 
 func newImage() *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Images on this machine, without a registry"}
-	cmd.AddCommand(newImageLoad(), newImageLs())
+	cmd := &cobra.Command{Use: "image", Short: "Images for tasks, without a registry"}
+	cmd.AddCommand(newImageLoad(), newImageLs(), newImageRm())
 	return cmd
 }
 
@@ -22,7 +23,9 @@ func newImageLoad() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load FILE",
 		Short: "Load images from an OCI or docker save archive; - reads standard input",
-		Args:  cobra.ExactArgs(1),
+		Long: `Load images from an OCI or docker save archive; - reads standard input. The server
+keeps the archive, and machines that have joined it fetch it when a task needs it.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {
@@ -97,6 +100,28 @@ func newImageLs() *cobra.Command {
 				fmt.Fprintf(t, "%s\t%.19s\t%.1f MiB\n", i.Name, i.Digest, float64(i.Size)/(1<<20))
 			}
 			return t.Flush()
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}
+
+func newImageRm() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "rm IMAGE",
+		Short: "Forget an image that was loaded; machines that have fetched it keep it until nobody uses it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			if err := c.send(cmd.Context(), http.MethodDelete, "/images", url.Values{"name": {args[0]}}, nil, &struct{}{}); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "removed", args[0])
+			return err
 		},
 	}
 	addDataDir(cmd, &dir)

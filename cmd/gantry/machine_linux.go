@@ -4,18 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
+	"os"
 	"time"
 
 	"gantry"
-	"gantry/internal/agent/network"
-	"gantry/internal/agent/parts"
-	"gantry/internal/agent/runtime"
 	"gantry/internal/store"
 
 	"golang.org/x/sync/errgroup"
@@ -24,73 +16,38 @@ import (
 // readyTimeout bounds how long gantry up waits for this machine to be an instance of every cluster.
 const readyTimeout = 20 * time.Second
 
-// A linuxMachine runs containers in containerd and joins them by netlink. Each
-// cluster sees it as a container instance of its own, with an agent of its own;
-// containers, images and networks they share.
+// A linuxMachine is the host beside a control plane: it belongs to every cluster.
 type linuxMachine struct {
-	machineConfig
-	runtime *runtime.Runtime
-	network *network.Network
-	parts   parts.Machine
-
-	mu      sync.Mutex
-	members map[gantry.ClusterName]*member
+	*host
+	control *control
 }
 
-// enterMachine moves this process into the mount namespace of a data dir, by
-// starting the program anew. It comes before everything else.
-func enterMachine(d dataDir) error { return runtime.EnterMountNamespace(d.path) }
-
-func openMachine(ctx context.Context, cfg machineConfig) (machine, error) {
-	m, err := openContainers(ctx, cfg)
+func openMachine(ctx context.Context, cfg hostConfig, c *control) (machine, error) {
+	m, err := openContainers(ctx, cfg, c)
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// openContainers opens runtime and network, and takes up what runs.
-func openContainers(ctx context.Context, cfg machineConfig) (_ *linuxMachine, err error) {
-	m := &linuxMachine{machineConfig: cfg, members: map[gantry.ClusterName]*member{}}
-	m.runtime, err = runtime.Open(ctx, runtime.Config{Dir: cfg.dir.path, ID: cfg.identity.ID, RunDir: runDir(cfg.identity), Logger: cfg.log})
+// openContainers opens the host of a control plane, which is nil where its state cannot be read.
+func openContainers(ctx context.Context, cfg hostConfig, c *control) (*linuxMachine, error) {
+	h, err := openHost(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	m.network, err = network.Open(ctx, networkConfig(cfg))
-	if err != nil {
-		return nil, errors.Join(err, m.runtime.Close())
-	}
-	m.parts = parts.Machine{Runtime: m.runtime, Network: m.network, Pull: runtime.PullBehavior(cfg.pullBehavior)}
-	if cfg.pulls != nil {
-		m.parts.OnPull = func(ref string, p runtime.Progress) { cfg.pulls.show(ref, p.Received, p.Total) }
-	}
+	m := &linuxMachine{host: h, control: c}
+	h.keys = m.key
+	h.wanted = func() []string { return imagesInUse(c.store.View()) }
 	return m, nil
 }
 
-func networkConfig(cfg machineConfig) network.Config {
-	return network.Config{ID: cfg.identity.ID, Dir: cfg.dir.file("network"), RunDir: filepath.Join(runDir(cfg.identity), "network"), Logger: cfg.log}
-}
-
-// runDir holds sockets and what must not outlive a reboot; its path is short
-// whatever the data dir's is.
-func runDir(id *identity) string { return filepath.Join("/run/gantry", id.ID) }
-
-// String names what runs the containers.
-func (m *linuxMachine) String() string {
-	versions, err := runtime.Versions()
-	if err != nil {
-		return "containers on containerd"
-	}
-	return fmt.Sprintf("containers on containerd, runc %s, network %s", versions["runc"], m.network.Range())
-}
+func (m *linuxMachine) role() string { return "this machine is a container instance" }
 
 func (m *linuxMachine) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return m.runtime.Run(ctx) })
-	g.Go(func() error { return m.serveMetadata(ctx) })
-	g.Go(func() error { return m.serveIntrospection(ctx) })
+	g.Go(func() error { return m.host.run(ctx) })
 	g.Go(func() error { return m.joinAll(ctx) })
-	g.Go(func() error { return collecting{disk: m.runtime.Disk, collect: m.collect, log: m.log}.run(ctx) })
 	return g.Wait()
 }
 
@@ -125,44 +82,72 @@ func (m *linuxMachine) joined(ctx context.Context, cluster gantry.ClusterName) e
 	}
 }
 
-func (m *linuxMachine) instances() map[gantry.ClusterName]gantry.InstanceID {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make(map[gantry.ClusterName]gantry.InstanceID, len(m.members))
-	for name, member := range maps.All(m.members) {
-		if id := member.instance(); id != "" {
-			out[name] = id
+// joinAll keeps one agent per ACTIVE cluster until ctx ends.
+func (m *linuxMachine) joinAll(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	changed := func(c store.Change) []string {
+		if before, after, ok := store.Clusters.Of(c); ok && (before == nil || after == nil || before.Status != after.Status) {
+			return []string{c.Key}
+		}
+		return nil
+	}
+	for name := range m.control.store.Wakes(ctx, changed) {
+		cluster := gantry.ClusterName(name)
+		c, ok := store.Clusters.Get(m.control.store.View(), name)
+		have := m.member(cluster)
+		switch wanted := ok && c.Status == gantry.Active; {
+		case wanted && have == nil:
+			life, leave := context.WithCancel(ctx)
+			made := m.enroll(cluster, leave)
+			g.Go(func() error {
+				defer close(made.gone)
+				m.belong(life, cluster, made)
+				return nil
+			})
+		case !wanted && have != nil:
+			have.leave()
+			<-have.gone
+			m.mu.Lock()
+			delete(m.members, cluster)
+			m.mu.Unlock()
+			if err := os.RemoveAll(m.folder(cluster)); err != nil {
+				m.log.Error("forget a cluster that is gone", "cluster", cluster, "error", err)
+			}
 		}
 	}
-	return out
+	return errors.Join(g.Wait(), ctx.Err())
 }
 
-func (m *linuxMachine) load(ctx context.Context, tar io.Reader) ([]image, error) {
-	loaded, err := m.runtime.Load(ctx, tar)
-	return describe(loaded), err
-}
-
-func (m *linuxMachine) images(ctx context.Context) ([]image, error) {
-	all, err := m.runtime.Images(ctx)
-	return describe(all), err
-}
-
-func describe(images []runtime.Image) []image {
-	out := []image{}
-	for _, i := range images {
-		out = append(out, image{Name: familiar(i.Ref), Digest: i.Digest, Size: i.SizeBytes})
+// key is the one with which the agent of a cluster speaks for this machine.
+func (m *linuxMachine) key(ctx context.Context, cluster gantry.ClusterName) (*gantry.Principal, error) {
+	if err := m.forgetOld(cluster); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(out, func(a, b image) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-func (m *linuxMachine) close() {
-	if err := errors.Join(m.network.Close(), m.runtime.Close()); err != nil {
-		m.log.Error("close the machine", "error", err)
+	if err := os.MkdirAll(m.folder(cluster), 0o700); err != nil {
+		return nil, err
 	}
+	return agentKey(ctx, m.control.store, m.dir.file(agentFolder, string(cluster), credentialsFile), time.Now())
 }
 
-// familiar is an image's name as a task definition would give it.
-func familiar(ref string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(ref, "docker.io/library/"), "docker.io/")
+// forgetOld lets the machine join a cluster anew where the instance that it was
+// there has been deregistered: ECS takes such an instance only as a new one.
+func (m *linuxMachine) forgetOld(cluster gantry.ClusterName) error {
+	key, err := readCredentials(m.dir.file(agentFolder, string(cluster), credentialsFile))
+	if err != nil {
+		return nil // there is no old one
+	}
+	snap := m.control.store.View()
+	if p, ok := store.Principals.Get(snap, key.AccessKeyID); ok {
+		if p.Instance == "" {
+			return nil
+		}
+		if i, ok := store.Instances.Get(snap, p.Instance); ok && i.Status != gantry.InstanceInactive {
+			return nil
+		}
+	} else if m.control.restored {
+		// It joined after the backup was taken. Joining anew would end what it runs.
+		return fmt.Errorf("the backup that was restored does not know this machine's instance in cluster %s: its tasks run on; to join anew and end them, remove %s and start gantry again",
+			cluster, m.folder(cluster))
+	}
+	return m.forget(cluster)
 }

@@ -47,6 +47,7 @@ eval "$(gantry env)", and use aws ecs as you know it.`,
 	}
 	root.AddCommand(
 		newUp(), newServer(), newAgent(), newDown(),
+		newToken(), newActivation(),
 		newEnv(), newStatus(), newLogs(), newImage(),
 		newBackup(), newRestore(),
 		newDocs(), newVersion(),

@@ -15,7 +15,6 @@ import (
 	"gantry/internal/agent/engine"
 	"gantry/internal/agent/logdriver"
 	"gantry/internal/agent/parts"
-	"gantry/internal/store"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -52,60 +51,28 @@ func (m *member) instance() gantry.InstanceID {
 	return gantry.InstanceID(i.ARN[strings.LastIndexByte(i.ARN, '/')+1:])
 }
 
-// joinAll keeps one agent per ACTIVE cluster until ctx ends.
-func (m *linuxMachine) joinAll(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	changed := func(c store.Change) []string {
-		if before, after, ok := store.Clusters.Of(c); ok && (before == nil || after == nil || before.Status != after.Status) {
-			return []string{c.Key}
-		}
-		return nil
-	}
-	for name := range m.control.store.Wakes(ctx, changed) {
-		cluster := gantry.ClusterName(name)
-		c, ok := store.Clusters.Get(m.control.store.View(), name)
-		m.mu.Lock()
-		have := m.members[cluster]
-		m.mu.Unlock()
-		switch wanted := ok && c.Status == gantry.Active; {
-		case wanted && have == nil:
-			life, leave := context.WithCancel(ctx)
-			made := &member{leave: leave, gone: make(chan struct{})}
-			m.mu.Lock()
-			m.members[cluster] = made
-			m.mu.Unlock()
-			g.Go(func() error {
-				defer close(made.gone)
-				m.belong(life, cluster, made)
-				return nil
-			})
-		case !wanted && have != nil:
-			have.leave()
-			<-have.gone
-			m.mu.Lock()
-			delete(m.members, cluster)
-			m.mu.Unlock()
-			if err := os.RemoveAll(m.folder(cluster)); err != nil {
-				m.log.Error("forget a cluster that is gone", "cluster", cluster, "error", err)
-			}
-		}
-	}
-	return errors.Join(g.Wait(), ctx.Err())
+// enroll makes the member of one cluster; its agent is still to run.
+func (h *host) enroll(cluster gantry.ClusterName, leave context.CancelFunc) *member {
+	made := &member{leave: leave, gone: make(chan struct{})}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.members[cluster] = made
+	return made
 }
 
 // folder is where the agent of one cluster keeps its journal and its key.
-func (m *linuxMachine) folder(cluster gantry.ClusterName) string {
-	return m.dir.file(agentFolder, string(cluster))
+func (h *host) folder(cluster gantry.ClusterName) string {
+	return h.dir.file(agentFolder, string(cluster))
 }
 
 // belong runs the agent of one cluster until ctx ends, again after a pause where it ends by itself.
-func (m *linuxMachine) belong(ctx context.Context, cluster gantry.ClusterName, me *member) {
+func (h *host) belong(ctx context.Context, cluster gantry.ClusterName, me *member) {
 	for ctx.Err() == nil {
-		err := m.runAgent(ctx, cluster, me)
+		err := h.runAgent(ctx, cluster, me)
 		if ctx.Err() != nil {
 			return
 		}
-		m.log.Error("the agent ended", "cluster", cluster, "error", err, "again in", rejoinAfter)
+		h.log.Error("the agent ended", "cluster", cluster, "error", err, "again in", rejoinAfter)
 		select {
 		case <-time.After(rejoinAfter):
 		case <-ctx.Done():
@@ -113,18 +80,12 @@ func (m *linuxMachine) belong(ctx context.Context, cluster gantry.ClusterName, m
 	}
 }
 
-func (m *linuxMachine) runAgent(ctx context.Context, cluster gantry.ClusterName, me *member) error {
-	if err := m.forgetOld(cluster); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(m.folder(cluster), 0o700); err != nil {
-		return err
-	}
-	key, err := agentKey(ctx, m.control.store, m.dir.file(agentFolder, string(cluster), credentialsFile), time.Now())
+func (h *host) runAgent(ctx context.Context, cluster gantry.ClusterName, me *member) error {
+	key, err := h.keys(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	a, drivers, err := m.openAgent(ctx, cluster, key)
+	a, drivers, err := h.openAgent(ctx, cluster, key)
 	if err != nil {
 		return err
 	}
@@ -138,49 +99,36 @@ func (m *linuxMachine) runAgent(ctx context.Context, cluster gantry.ClusterName,
 
 // openAgent opens the agent of one cluster, which takes up what runs there, and
 // the log drivers of its containers.
-func (m *linuxMachine) openAgent(ctx context.Context, cluster gantry.ClusterName, key *gantry.Principal) (*agent.Agent, *logdriver.Drivers, error) {
+func (h *host) openAgent(ctx context.Context, cluster gantry.ClusterName, key *gantry.Principal) (*agent.Agent, *logdriver.Drivers, error) {
 	keys := agent.StaticCredentials{AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretKey}
-	log := m.log.With("cluster", cluster)
-	shared := m.parts
-	shared.OutputDir = filepath.Join(m.folder(cluster), outputFolder)
+	log := h.log.With("cluster", cluster)
+	shared := h.parts
+	shared.OutputDir = filepath.Join(h.folder(cluster), outputFolder)
 	drivers, err := logdriver.Open(logdriver.Config{
-		Dir: shared.OutputDir, Region: string(m.identity.Region), Endpoint: m.endpoint, Credentials: keys, Log: log,
+		Dir: shared.OutputDir, Region: string(h.identity.Region), Endpoint: h.endpoint, HTTP: h.http, Credentials: keys, Log: log,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log drivers: %w", err)
 	}
 	p := parts.Join(shared, parts.Logs(drivers))
-	p.Containers = ownContainers{Containers: p.Containers, machine: m, cluster: cluster}
+	p.Containers = ownContainers{Containers: p.Containers, host: h, cluster: cluster}
+	launchType := agent.EC2
+	if h.offer.external {
+		launchType = agent.External
+	}
 	a, err := agent.New(ctx, agent.Config{
-		DataDir: m.folder(cluster), Cluster: string(cluster), Endpoint: m.endpoint, Region: string(m.identity.Region),
-		Credentials: keys, HostMetadata: "http://" + m.network.MetadataAddress().String(),
+		DataDir: h.folder(cluster), Cluster: string(cluster), Endpoint: h.endpoint, Region: string(h.identity.Region),
+		Credentials: keys, HostMetadata: "http://" + h.network.MetadataAddress().String(),
 		RuntimeVersion: "containerd " + versionOf("github.com/containerd/containerd/v2"), BuildHash: "gantry", LogDrivers: logdriver.Names(),
-		Logger: log,
+		HTTP: h.http, LaunchType: launchType, Attributes: h.offer.attributes,
+		Zone: h.offer.zone, InstanceType: h.offer.instanceType, ImageID: h.offer.imageID, Logger: log,
 	}, p)
 	return a, drivers, err
 }
 
-// forgetOld lets the machine join a cluster anew where the instance that it was
-// there has been deregistered: ECS takes such an instance only as a new one.
-func (m *linuxMachine) forgetOld(cluster gantry.ClusterName) error {
-	key, err := readCredentials(m.dir.file(agentFolder, string(cluster), credentialsFile))
-	if err != nil {
-		return nil // there is no old one
-	}
-	snap := m.control.store.View()
-	if p, ok := store.Principals.Get(snap, key.AccessKeyID); ok {
-		if p.Instance == "" {
-			return nil
-		}
-		if i, ok := store.Instances.Get(snap, p.Instance); ok && i.Status != gantry.InstanceInactive {
-			return nil
-		}
-	} else if m.control.restored {
-		// It joined after the backup was taken. Joining anew would end what it runs.
-		return fmt.Errorf("the backup that was restored does not know this machine's instance in cluster %s: its tasks run on; to join anew and end them, remove %s and start gantry again",
-			cluster, m.folder(cluster))
-	}
-	if err := os.RemoveAll(m.folder(cluster)); err != nil {
+// forget removes what an agent knows, so that it joins anew.
+func (h *host) forget(cluster gantry.ClusterName) error {
+	if err := os.RemoveAll(h.folder(cluster)); err != nil {
 		return fmt.Errorf("forget the old instance of cluster %s: %w", cluster, err)
 	}
 	return nil
@@ -190,7 +138,7 @@ func (m *linuxMachine) forgetOld(cluster gantry.ClusterName) error {
 // agents of other clusters run is no stray.
 type ownContainers struct {
 	engine.Containers
-	machine *linuxMachine
+	host    *host
 	cluster gantry.ClusterName
 }
 
@@ -199,7 +147,7 @@ func (o ownContainers) List(ctx context.Context) ([]engine.Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := o.machine.runtime.List(ctx)
+	all, err := o.host.runtime.List(ctx)
 	if err != nil {
 		return nil, err
 	}

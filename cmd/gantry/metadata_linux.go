@@ -15,13 +15,13 @@ import (
 )
 
 // serveMetadata answers containers that ask about themselves at 169.254.170.2.
-func (m *linuxMachine) serveMetadata(ctx context.Context) error {
-	address := m.network.MetadataAddress()
+func (h *host) serveMetadata(ctx context.Context) error {
+	address := h.network.MetadataAddress()
 	ln, err := net.Listen("tcp", address.String())
 	if err != nil {
 		return fmt.Errorf("serve task metadata: %w", err)
 	}
-	tells := agent.Metadata{Agents: m.agents}
+	tells := agent.Metadata{Agents: h.agents}
 	return metadata.Serve(ctx, ln, metadata.NewEndpoint(metadata.Config{
 		Tasks: tells, Stats: tells, Credentials: tells, Tags: tells, Protector: tells, Now: time.Now,
 	}))
@@ -32,13 +32,13 @@ const introspectionAgain = 5 * time.Second
 
 // serveIntrospection answers on the port where the genuine agent does. There is
 // one such port on a host: a second gantry goes without, until the first ends.
-func (m *linuxMachine) serveIntrospection(ctx context.Context) error {
+func (h *host) serveIntrospection(ctx context.Context) error {
 	listen := func() (net.Listener, error) {
 		return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(metadata.IntrospectionPort)))
 	}
 	ln, err := listen()
 	if errors.Is(err, syscall.EADDRINUSE) {
-		m.log.Info("no introspection while its port is in use", "port", metadata.IntrospectionPort)
+		h.log.Info("no introspection while its port is in use", "port", metadata.IntrospectionPort)
 	}
 	for errors.Is(err, syscall.EADDRINUSE) {
 		select {
@@ -52,16 +52,16 @@ func (m *linuxMachine) serveIntrospection(ctx context.Context) error {
 		return fmt.Errorf("serve introspection: %w", err)
 	}
 	return metadata.Serve(ctx, ln, metadata.NewIntrospection(metadata.Introspection{
-		Instance: m.introspected, Tasks: agent.Metadata{Agents: m.agents},
+		Instance: h.introspected, Tasks: agent.Metadata{Agents: h.agents},
 		License: "gantry is licensed under the Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0\n",
 	}))
 }
 
 // introspected is the instance that introspection tells of: that of the default
 // cluster, or of the first one where there is no default.
-func (m *linuxMachine) introspected() metadata.Instance {
+func (h *host) introspected() metadata.Instance {
 	version := "Amazon ECS Agent - v" + agent.Version + " (*gantry " + version + ")"
-	instances := m.instances()
+	instances := h.instances()
 	cluster, found := gantry.DefaultCluster, instances[gantry.DefaultCluster] != ""
 	for name := range instances {
 		if !found || cluster != gantry.DefaultCluster && name < cluster {
@@ -72,16 +72,16 @@ func (m *linuxMachine) introspected() metadata.Instance {
 		return metadata.Instance{Cluster: string(gantry.DefaultCluster), Version: version}
 	}
 	return metadata.Instance{
-		Cluster: string(cluster), ARN: string(m.identity.place().Instance(cluster, instances[cluster])), Version: version,
+		Cluster: string(cluster), ARN: string(h.identity.place().Instance(cluster, instances[cluster])), Version: version,
 	}
 }
 
 // agents are those of all clusters.
-func (m *linuxMachine) agents() []*agent.Agent {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (h *host) agents() []*agent.Agent {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var out []*agent.Agent
-	for _, member := range m.members {
+	for _, member := range h.members {
 		if a := member.agent.Load(); a != nil {
 			out = append(out, a)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -54,21 +55,66 @@ leaves tasks running; starting again takes them up where they are. "gantry down"
 stops the tasks too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return up(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return serve(cmd.Context(), o, withMachine, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	addServerFlags(cmd, &o)
+	addMachineFlags(cmd, &o.logLevel, &o.pullBehavior)
+	return cmd
+}
+
+// newServer is gantry up without the machine.
+func newServer() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the control plane alone; machines join it with gantry agent",
+		Long: `Run the control plane alone: the ECS API and its state, without a container instance
+of its own. Machines join it with "gantry agent" and a token that "gantry token
+create" prints. It needs no root.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), o, alone, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	addServerFlags(cmd, &o)
+	addLogLevel(cmd, &o.logLevel)
+	o.pullBehavior = pullBehaviors[0]
+	return cmd
+}
+
+// addServerFlags adds what every control plane is told.
+func addServerFlags(cmd *cobra.Command, o *upOptions) {
 	addDataDir(cmd, &o.dataDir)
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", defaultListen, "the address of the API; port 0 takes a free one, which gantry env tells")
 	f.StringVar(&o.region, "region", "", "the AWS region to be, recorded in the data dir (default "+string(defaultRegion)+")")
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
-	f.StringVar(&o.logLevel, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
-	f.StringVar(&o.pullBehavior, "image-pull-behavior", pullBehaviors[0], "when registries are asked for images, as the ECS agent's ECS_IMAGE_PULL_BEHAVIOR: "+strings.Join(pullBehaviors, ", "))
 	f.DurationVar(&o.history, "task-history", events.DefaultHistory, "how long stopped tasks stay readable by gantry tasks and gantry why")
 	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
 	addLossFlags(cmd, &o.loss)
-	return cmd
+}
+
+func addLogLevel(cmd *cobra.Command, level *string) {
+	cmd.Flags().StringVar(level, "log-level", "warn", "what goes to stderr: debug, info, warn or error; info and up are always in the data dir's "+logFile)
+}
+
+// addMachineFlags adds what every container instance is told.
+func addMachineFlags(cmd *cobra.Command, level, pullBehavior *string) {
+	addLogLevel(cmd, level)
+	cmd.Flags().StringVar(pullBehavior, "image-pull-behavior", pullBehaviors[0], "when registries are asked for images, as the ECS agent's ECS_IMAGE_PULL_BEHAVIOR: "+strings.Join(pullBehaviors, ", "))
+}
+
+// checkMachineFlags refuses what addMachineFlags cannot mean.
+func checkMachineFlags(level, pullBehavior string) error {
+	if _, err := levelOf(level); err != nil {
+		return err
+	}
+	if !slices.Contains(pullBehaviors, pullBehavior) {
+		return fmt.Errorf("--image-pull-behavior %s: choose one of %s", pullBehavior, strings.Join(pullBehaviors, ", "))
+	}
+	return nil
 }
 
 // pullBehaviors are ECS's: ask, and take the image that is here if that fails; ask;
@@ -80,13 +126,10 @@ var pullBehaviors = []string{"default", "always", "once", "prefer-cached"}
 // is idle is no larger for it. GOGC, where it is set, goes before.
 const gcPercent = 300
 
-// up is the table of contents: open what is needed in the order data flows, then run until ctx ends.
-func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
-	if _, err := levelOf(o.logLevel); err != nil {
+// serve is the table of contents: open what is needed in the order data flows, then run until ctx ends.
+func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Writer) error {
+	if err := checkMachineFlags(o.logLevel, o.pullBehavior); err != nil {
 		return err
-	}
-	if !slices.Contains(pullBehaviors, o.pullBehavior) {
-		return fmt.Errorf("--image-pull-behavior %s: choose one of %s", o.pullBehavior, strings.Join(pullBehaviors, ", "))
 	}
 	if o.taskWarmup < 0 {
 		return fmt.Errorf("--task-warmup %s: a time cannot be negative", o.taskWarmup)
@@ -105,23 +148,19 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMachine(); err != nil {
+	if err := beside.check(); err != nil {
 		return err
 	}
-	id, unlock, err := takeDir(d, asked, func() error { return tryListen(o.listen) })
+	id, unlock, err := takeDir(d, serverRole, beside.enter, func() (gantry.Place, error) { return asked, tryListen(o.listen) })
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	file, err := openLog(d.file(logFile), maxLogFile)
+	log, file, err := openLogs(d, o.logLevel, errOut)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	log, err := newFileLogger(o.logLevel, errOut, file)
-	if err != nil {
-		return err
-	}
 	p := newProgress(out)
 	ln, err := listen(o.listen)
 	if err != nil {
@@ -140,7 +179,7 @@ func up(ctx context.Context, o upOptions, out, errOut io.Writer) error {
 	defer c.close()
 	p.step("state at revision %d", c.store.View().Revision())
 
-	m, err := openMachine(ctx, machineConfig{dir: d, identity: id, endpoint: endpoint, control: c, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, log: log})
+	m, err := beside.open(ctx, hostConfig{dir: d, identity: id, endpoint: endpoint, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, log: log}, c)
 	if err != nil {
 		return err
 	}
@@ -170,7 +209,7 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 	if err := errors.Join(m.ready(ctx), ctx.Err()); err != nil {
 		return err
 	}
-	p.step("this machine is a container instance")
+	p.step("%s", m.role())
 	if c.open {
 		fmt.Fprintln(out, "warning: the endpoint is reachable from other machines and speaks plain HTTP: requests are signed, but not secret")
 	}
@@ -183,23 +222,26 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 
 // takeDir makes the data dir gantry's and this process its only user, inside the
 // mount namespace that belongs to it. Entering that starts the program anew, which
-// lets go of the lock: so it is taken twice. What may says no to leaves no more
-// behind than the file of the lock.
-func takeDir(d dataDir, asked gantry.Place, may func() error) (id *identity, unlock func(), err error) {
-	if _, err := d.read(); err != nil { // before anything is written there
+// lets go of the lock: so it is taken twice. First says where a new data dir shall
+// be; what it says no to leaves no more behind than the file of the lock.
+func takeDir(d dataDir, r role, enter func(dataDir) error, first func() (gantry.Place, error)) (id *identity, unlock func(), err error) {
+	if have, err := d.read(); err != nil { // before anything is written there
 		return nil, nil, err
+	} else if have != nil && have.Role != r {
+		return nil, nil, have.Role.refuse(d)
 	}
 	if unlock, err = d.lock(); err != nil {
 		return nil, nil, err
 	}
-	if err = may(); err == nil {
-		id, err = d.create(asked, time.Now())
+	asked, err := first()
+	if err == nil {
+		id, err = d.create(r, asked, time.Now())
 	}
 	unlock()
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := enterMachine(d); err != nil {
+	if err := enter(d); err != nil {
 		return nil, nil, err
 	}
 	unlock, err = d.lock()
@@ -214,6 +256,19 @@ func placeAsked(o upOptions) (gantry.Place, error) {
 		}
 	}
 	return gantry.Place{Region: gantry.Region(o.region), Account: gantry.Account(o.account)}, nil
+}
+
+// openLogs opens the log, which goes to a file in the data dir and in part to errOut.
+func openLogs(d dataDir, level string, errOut io.Writer) (*slog.Logger, io.Closer, error) {
+	file, err := openLog(d.file(logFile), maxLogFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := newFileLogger(level, errOut, file)
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return log, file, nil
 }
 
 // listen opens the API's port.
@@ -252,3 +307,9 @@ func endpointOf(addr net.Addr) string {
 
 // isOpen reports whether other machines can reach a listener.
 func isOpen(addr net.Addr) bool { return !addr.(*net.TCPAddr).IP.IsLoopback() }
+
+// isLoopback reports whether a host is this machine alone.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

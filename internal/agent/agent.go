@@ -80,7 +80,7 @@ func New(ctx context.Context, cfg Config, parts Parts) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Logger, containers: parts.Containers, roles: newRoles(), beat: make(chan struct{}, 1),
-		ecs: &ecsClient{endpoint: cfg.Endpoint, signer: signer{keys: cfg.Credentials, region: cfg.Region}, http: newHTTP()},
+		ecs: &ecsClient{endpoint: cfg.Endpoint, signer: signer{keys: cfg.Credentials, region: cfg.Region}, http: cfg.HTTP},
 	}
 	a.reports = newReporter(a.ecs)
 	if a.journal, err = engine.OpenJournal(filepath.Join(cfg.DataDir, "agent.db")); err != nil {

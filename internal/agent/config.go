@@ -2,8 +2,10 @@ package agent
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -38,6 +40,8 @@ type Config struct {
 	Endpoint    string
 	Region      string
 	Credentials Credentials
+	// HTTP is how the endpoint is called; nil is plainly.
+	HTTP *http.Client
 	// HostMetadata is where containers in network mode host reach the task endpoint, "http://address:port"; empty is
 	// where all others do.
 	HostMetadata string
@@ -50,6 +54,8 @@ type Config struct {
 	// Attributes are custom attributes, sent with the first registration only: later ones belong to the API's users.
 	Attributes map[string]string
 	Tags       map[string]string
+	// Zone, InstanceType and ImageID are what an EC2 instance's identity document would tell; empty where nobody says.
+	Zone, InstanceType, ImageID string
 	// Resources of the machine; zero means what the machine has.
 	CPU    int64 // units, 1,024 to a core
 	Memory int64 // MiB
@@ -99,6 +105,9 @@ func (c Config) defaults() (Config, error) {
 	if c.ReservedPorts == nil {
 		c.ReservedPorts = DefaultReservedPorts
 	}
+	if c.HTTP == nil {
+		c.HTTP = newHTTP()
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -116,6 +125,20 @@ func (c Config) defaults() (Config, error) {
 		return c, fmt.Errorf("no memory is left for tasks: %d MiB are reserved", c.ReservedMemory)
 	}
 	return c, nil
+}
+
+// document is the identity document that the server reads zone, instance type and AMI from, as in EC2 mode; "" where
+// there is nothing to tell. Nobody signs it: whose key it is says who tells.
+func (c Config) document() (string, error) {
+	if c.Zone+c.InstanceType+c.ImageID == "" {
+		return "", nil
+	}
+	text, err := json.Marshal(struct {
+		AvailabilityZone string `json:"availabilityZone,omitzero"`
+		InstanceType     string `json:"instanceType,omitzero"`
+		ImageID          string `json:"imageId,omitzero"`
+	}{c.Zone, c.InstanceType, c.ImageID})
+	return string(text), err
 }
 
 func (c Config) capacity() engine.Capacity { return engine.Capacity{CPU: c.CPU, Memory: c.Memory} }

@@ -82,9 +82,13 @@ func (a *Agent) registerOnce(ctx context.Context) (Instance, error) {
 	if err != nil {
 		return Instance{}, err
 	}
+	document, err := a.cfg.document()
+	if err != nil {
+		return Instance{}, err
+	}
 	in := &ecsapi.RegisterContainerInstanceInput{
 		Attributes: attributes(a.cfg, arn == ""), ClientToken: &token, Cluster: &a.cfg.Cluster,
-		InstanceIdentityDocument: new(""), InstanceIdentityDocumentSignature: new(""),
+		InstanceIdentityDocument: &document, InstanceIdentityDocumentSignature: new(""),
 		TotalResources: resources(a.cfg), VersionInfo: a.cfg.versionInfo(),
 	}
 	for _, id := range a.cfg.GPUs {

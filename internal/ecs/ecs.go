@@ -38,9 +38,9 @@ type Config struct {
 	// Health is what agents tell of their instances; nil where nobody listens to them.
 	Health InstanceHealth
 
-	// Endpoints are what DiscoverPollEndpoint tells an agent. Agents keep them for
-	// twelve hours: they have to be stable names.
-	Endpoints Endpoints
+	// Endpoints are what DiscoverPollEndpoint tells the agent that asks. Agents keep
+	// them for twelve hours: they have to be stable names.
+	Endpoints func(context.Context) Endpoints
 	// Zone is the availability zone of container instances that name none.
 	Zone string
 

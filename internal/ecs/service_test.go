@@ -43,11 +43,13 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { db.Close() })
 	w.Service = New(Config{
 		Place: testPlace, Store: db, Ledger: ledger.New(db), Zone: "local-1a",
-		Endpoints: Endpoints{ACS: "http://127.0.0.1:4747/acs/", TCS: "http://127.0.0.1:4747/tcs/"},
-		Now:       func() time.Time { return time.UnixMilli(w.clock.Load()) },
-		NewID:     func() string { return fmt.Sprintf("%032x", w.ids.Add(1)) },
-		NewUUID:   func() string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", w.ids.Add(1)) },
-		NewSeed:   func() uint64 { return 1 },
+		Endpoints: func(context.Context) Endpoints {
+			return Endpoints{ACS: "http://127.0.0.1:4747/acs/", TCS: "http://127.0.0.1:4747/tcs/"}
+		},
+		Now:     func() time.Time { return time.UnixMilli(w.clock.Load()) },
+		NewID:   func() string { return fmt.Sprintf("%032x", w.ids.Add(1)) },
+		NewUUID: func() string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", w.ids.Add(1)) },
+		NewSeed: func() uint64 { return 1 },
 	})
 	w.ops = w.Operations()
 	return w

@@ -173,4 +173,3 @@ func newTokenID() string {
 	rand.Read(id[:])
 	return "GJT" + base32.StdEncoding.EncodeToString(id[:])
 }
-

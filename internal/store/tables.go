@@ -98,6 +98,7 @@ var (
 
 	// Pulses: "<name>", of the part of gantry that wants to know.
 	Pulses = NewTable("pulse", func(p *gantry.Pulse) string { return p.Name }, Merged)
+
 	// JoinTokens: "<token id>".
 	JoinTokens = NewTable("joinToken", func(t *gantry.JoinToken) string { return t.ID })
 )

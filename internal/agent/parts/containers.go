@@ -17,7 +17,14 @@ func (m images) Pull(ctx context.Context, ref string) (engine.Image, error) {
 		progress = func(p runtime.Progress) { m.OnPull(ref, p) }
 	}
 	cached := m.cached(ctx, ref)
+	var brought error
+	if m.Bring != nil {
+		brought = m.Bring(ctx, ref) // where that fails, the image may be here, or a registry may have it
+	}
 	image, err := m.Runtime.Pull(ctx, ref, runtime.RegistryAuth{}, m.Machine.Pull, progress)
+	if err != nil && brought != nil {
+		return engine.Image{}, &reasonError{text: asReason(err).Error() + "; and it could not be had from the server: " + brought.Error(), err: err}
+	}
 	if err != nil {
 		return engine.Image{}, asReason(err)
 	}

@@ -4,6 +4,7 @@
 package parts
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 
@@ -21,6 +22,8 @@ type Machine struct {
 	OutputDir string
 	// Pull says when registries are asked.
 	Pull runtime.PullBehavior
+	// Bring, if set, brings in an image that was loaded at the server, if this machine lacks it or has an older one.
+	Bring func(ctx context.Context, ref string) error
 	// OnPull, if set, hears how far pulls are.
 	OnPull func(ref string, p runtime.Progress)
 }

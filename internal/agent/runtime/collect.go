@@ -96,7 +96,7 @@ func (r *Runtime) idle(ctx context.Context, use InUse) ([]idleContainer, []idleI
 		if last, ok := r.lastUsed.Load(record.Name); ok && last.(time.Time).After(used) {
 			used = last.(time.Time)
 		}
-		images = append(images, idleImage{record.Name, used, record.Labels[labelLoaded] != ""})
+		images = append(images, idleImage{record.Name, used, record.Labels[labelLoaded] != "" && record.Labels[labelArchive] == ""})
 	}
 	return containers, images, nil
 }

@@ -48,7 +48,7 @@ type idleContainer struct {
 type idleImage struct {
 	ref  string
 	used time.Time // when it was pulled or last used
-	// loaded images cannot be had again from a registry.
+	// loaded images cannot be had again, neither from a registry nor from a server.
 	loaded bool
 }
 

@@ -31,12 +31,17 @@ type Image struct {
 	SizeBytes int64
 	// Loaded is whether it came by Load, not from a registry.
 	Loaded bool
+	// Archive is the digest that LoadArchive was given; "" for every other image.
+	Archive string
 	// Config is what the image says about running it.
 	Config ocispec.ImageConfig
 }
 
 // labelLoaded marks an image record that Load made.
 const labelLoaded = "gantry/loaded"
+
+// labelArchive holds the digest of the archive that LoadArchive was given.
+const labelArchive = "gantry/archive"
 
 // normalize completes a name as Docker does: "nginx" is
 // "docker.io/library/nginx:latest".
@@ -46,6 +51,16 @@ func normalize(ref string) (reference.Named, error) {
 		return nil, fmt.Errorf("invalid reference format: %q", ref)
 	}
 	return named, nil
+}
+
+// FullName completes a name as a container definition gives it: "nginx" is
+// "docker.io/library/nginx:latest".
+func FullName(ref string) (string, error) {
+	named, err := normalize(ref)
+	if err != nil {
+		return "", err
+	}
+	return named.String(), nil
 }
 
 // Image finds an image on this host by the name a container definition would
@@ -131,6 +146,7 @@ func (r *Runtime) describeImage(ctx context.Context, record images.Image) (Image
 		ID:        info.id.String(),
 		SizeBytes: info.size,
 		Loaded:    record.Labels[labelLoaded] != "",
+		Archive:   record.Labels[labelArchive],
 		Config:    info.config,
 	}, nil
 }

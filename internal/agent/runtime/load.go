@@ -17,6 +17,16 @@ import (
 // one, so an archive without names is an error. Images of the same name are
 // replaced; containers made from the old ones keep what they need.
 func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]Image, error) {
+	return r.load(ctx, archive, map[string]string{labelLoaded: "true"})
+}
+
+// LoadArchive is Load of an archive that can be had again, by its digest: its images
+// are collected like those of a registry.
+func (r *Runtime) LoadArchive(ctx context.Context, archive io.Reader, digest string) ([]Image, error) {
+	return r.load(ctx, archive, map[string]string{labelLoaded: "true", labelArchive: digest})
+}
+
+func (r *Runtime) load(ctx context.Context, archive io.Reader, labels map[string]string) ([]Image, error) {
 	ctx = r.in(ctx)
 	// The lease keeps what is half there from being collected.
 	ctx, done, err := r.client.WithLease(ctx)
@@ -26,7 +36,7 @@ func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]Image, error) 
 	defer done(ctx)
 	records, err := r.client.Import(ctx, archive,
 		containerd.WithImageRefTranslator(fullNamesOnly),
-		containerd.WithImageLabels(map[string]string{labelLoaded: "true"}))
+		containerd.WithImageLabels(labels))
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("load image: it is no whole archive of images, as docker save or an OCI tool writes it: %w", err)
 	}

@@ -166,6 +166,7 @@ func (r *Runtime) fetch(ctx context.Context, named reference.Named, auth Registr
 	record := pulled.Metadata()
 	if record.Labels[labelLoaded] != "" {
 		delete(record.Labels, labelLoaded)
+		delete(record.Labels, labelArchive)
 		if err := r.saveImage(ctx, record); err != nil {
 			return images.Image{}, err
 		}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"gantry"
+	"gantry/internal/agent/home"
+	"gantry/internal/wire/joinapi"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// homeFile, in the data dir of a machine that has joined a server, is what it keeps of it.
+const homeFile = "home.json"
+
+// agentOptions are the flags of gantry agent.
+type agentOptions struct {
+	dataDir      string
+	server       string
+	token        string
+	cluster      string
+	launchType   string
+	zone         string
+	activationID string
+	activation   string // its code
+	region       string
+	fingerprint  string
+	attributes   map[string]string
+	logLevel     string
+	pullBehavior string
+}
+
+func newAgent() *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Make this machine a container instance of a server elsewhere",
+		Long: `Make this machine a container instance of a server elsewhere. It joins with a token
+that "gantry token create" prints at the server, and needs none once it has joined.
+SIGTERM (or Ctrl-C) stops the agent and leaves tasks running; starting again takes
+them up where they are. "gantry down" stops the tasks too.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runAgent(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	addDataDir(cmd, &o.dataDir)
+	f := cmd.Flags()
+	f.StringVar(&o.server, "server", "", "where the server is: its endpoint, as http://10.0.0.1:4747")
+	f.StringVar(&o.token, "token", os.Getenv("GANTRY_TOKEN"), "the join token; the variable GANTRY_TOKEN does as well")
+	f.StringVar(&o.activationID, "activation-id", "", "in place of a token: the id that gantry activation create prints")
+	f.StringVar(&o.activation, "activation-code", os.Getenv("GANTRY_ACTIVATION_CODE"), "and the code; the variable GANTRY_ACTIVATION_CODE does as well")
+	f.StringVar(&o.region, "region", string(defaultRegion), "with an activation: the server's region")
+	f.StringVar(&o.fingerprint, "ca-fingerprint", "", "with an activation: the SHA-256 of the certificate of the server's CA")
+	f.StringVar(&o.cluster, "cluster", "", "the cluster to join (default the token's, or else default)")
+	f.StringVar(&o.launchType, "launch-type", "EC2", "what kind of container instance to be: EC2 or EXTERNAL")
+	f.StringVar(&o.zone, "zone", "", "the availability zone to be in (default the server's)")
+	f.StringToStringVar(&o.attributes, "attributes", nil, "custom attributes, as stack=prod,disk=ssd: they count when the machine registers for the first time")
+	addMachineFlags(cmd, &o.logLevel, &o.pullBehavior)
+	cmd.AddCommand(newAgentLs(), newAgentRevoke())
+	return cmd
+}
+
+// A remoteMachine is this machine as the container instance of a server elsewhere.
+type remoteMachine interface {
+	// String says what runs the containers.
+	String() string
+	// run is the agent and what its containers need, until ctx ends. Tasks then run on.
+	run(ctx context.Context) error
+	// registered waits until the machine is a container instance, and is its id.
+	registered(ctx context.Context) (gantry.InstanceID, error)
+	close()
+}
+
+// runAgent is the table of contents of gantry agent: join, open the host, run until ctx ends.
+func runAgent(ctx context.Context, o agentOptions, out, errOut io.Writer) error {
+	if err := checkMachineFlags(o.logLevel, o.pullBehavior); err != nil {
+		return err
+	}
+	offer, err := o.offer()
+	if err != nil {
+		return err
+	}
+	d, err := openDataDir(o.dataDir)
+	if err != nil {
+		return err
+	}
+	if err := checkMachine(); err != nil {
+		return err
+	}
+	h, id, unlock, err := o.join(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	log, file, err := openLogs(d, o.logLevel, errOut)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	p := newProgress(out)
+	p.step("data dir %s, server %s, cluster %s", d.path, h.Server, h.Cluster)
+	offer.external = h.External
+	m, err := openRemote(ctx, hostConfig{
+		dir: d, identity: id, endpoint: h.Server, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, offer: offer, log: log,
+	}, h)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	p.step("%s", m)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.run(ctx) })
+	g.Go(func() error {
+		instance, err := m.registered(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "ready in %s: container instance %s of cluster %s\n\nwhat happens from now on is told in %s\n",
+			p.total(), instance, h.Cluster, d.file(logFile))
+		return nil
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	fmt.Fprintln(out, "stopped; tasks go on running (gantry down stops them too)")
+	return nil
+}
+
+// join makes the data dir that of a machine which has joined a server.
+func (o agentOptions) join(ctx context.Context, d dataDir) (h *home.Home, id *identity, unlock func(), err error) {
+	file := d.file(homeFile)
+	first := func() (place gantry.Place, err error) {
+		if h, err = o.arrive(ctx, file); err != nil {
+			return place, err
+		}
+		return gantry.Place{Region: gantry.Region(h.Region), Account: gantry.Account(h.Account)}, nil
+	}
+	id, unlock, err = takeDir(d, agentRole, enterMachine, first)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if h, err = home.Read(file); err != nil {
+		unlock()
+		return nil, nil, nil, err
+	}
+	return h, id, unlock, nil
+}
+
+// arrive joins the server, or finds that the machine has.
+func (o agentOptions) arrive(ctx context.Context, file string) (*home.Home, error) {
+	server, err := serverURL(o.server)
+	if err != nil {
+		return nil, err
+	}
+	token, err := o.credential()
+	if err != nil {
+		return nil, err
+	}
+	if token.ID == "" {
+		h, err := home.Read(file)
+		if errors.Is(err, home.ErrNotJoined) {
+			return nil, errors.New(`this machine has joined no server yet: give --server and --token, as "gantry token create" at the server prints them`)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return h, o.fits(h, file, server)
+	}
+	if server == "" {
+		return nil, errors.New("--server is missing: the server's endpoint, as http://10.0.0.1:4747")
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	h, err := home.Join(ctx, file, home.Request{Server: server, Token: token, Cluster: o.cluster, External: o.launchType == "EXTERNAL", Host: name})
+	if err != nil {
+		return nil, err
+	}
+	return h, o.fits(h, file, server)
+}
+
+// credential is the token or the activation that was given; the zero Token where neither was.
+func (o agentOptions) credential() (joinapi.Token, error) {
+	switch {
+	case o.token != "" && o.activationID != "":
+		return joinapi.Token{}, errors.New("--token and --activation-id are both given: one of them is enough")
+	case o.token != "":
+		return joinapi.ParseToken(o.token)
+	case o.activationID == "" && o.activation == "":
+		return joinapi.Token{}, nil
+	case o.activationID == "" || o.activation == "":
+		return joinapi.Token{}, errors.New("--activation-id and --activation-code belong together: give both")
+	}
+	token := joinapi.Token{ID: o.activationID, Secret: o.activation, Region: o.region}
+	if o.fingerprint != "" {
+		fingerprint, err := joinapi.ParseFingerprint(o.fingerprint)
+		if err != nil {
+			return token, fmt.Errorf("--ca-fingerprint: %w", err)
+		}
+		token.Fingerprint = fingerprint
+	}
+	return token, nil
+}
+
+// fits says whether a machine that has joined may be started with these flags.
+func (o agentOptions) fits(h *home.Home, file, server string) error {
+	if o.cluster != "" && o.cluster != h.Cluster {
+		return fmt.Errorf("this machine has joined cluster %s, and --cluster says %s: leave it out, or choose another --data-dir", h.Cluster, o.cluster)
+	}
+	if server != "" && server != h.Server {
+		return h.Move(file, server)
+	}
+	return nil
+}
+
+// serverURL reads --server; "" stays so.
+func serverURL(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return "", fmt.Errorf("--server %s: the server's endpoint is expected, as http://10.0.0.1:4747", text)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// The attributes that ECS puts on an instance of EC2, where the operator tells them.
+const (
+	attributeInstanceType = "ecs.instance-type"
+	attributeImageID      = "ecs.ami-id"
+)
+
+// offer is what the flags say of the machine.
+func (o agentOptions) offer() (offer, error) {
+	if o.launchType != "EC2" && o.launchType != "EXTERNAL" {
+		return offer{}, fmt.Errorf("--launch-type %s: choose EC2 or EXTERNAL", o.launchType)
+	}
+	out := offer{zone: o.zone, attributes: map[string]string{}}
+	for name, value := range o.attributes {
+		switch {
+		case name == attributeInstanceType:
+			out.instanceType = value
+		case name == attributeImageID:
+			out.imageID = value
+		case strings.HasPrefix(name, "ecs.") || strings.HasPrefix(name, "com.amazonaws."):
+			return offer{}, fmt.Errorf("--attributes %s: names that begin so are ECS's own; of these only %s and %s may be given, and --zone", name, attributeInstanceType, attributeImageID)
+		case name == "" || value == "":
+			return offer{}, fmt.Errorf("--attributes: %q is no attribute: give name=value", name+"="+value)
+		default:
+			out.attributes[name] = value
+		}
+	}
+	return out, nil
+}

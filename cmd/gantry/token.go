@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"gantry/internal/join"
+
+	"github.com/spf13/cobra"
+)
+
+func newToken() *cobra.Command {
+	cmd := &cobra.Command{Use: "token", Short: "Let machines join as container instances"}
+	cmd.AddCommand(newTokenCreate(), newTokenLs(), newTokenRevoke())
+	return cmd
+}
+
+// newActivation is gantry token in the words of AWS Systems Manager.
+func newActivation() *cobra.Command {
+	cmd := &cobra.Command{Use: "activation", Short: "Let machines join as container instances of launch type EXTERNAL"}
+	cmd.AddCommand(newActivationCreate())
+	return cmd
+}
+
+// addTokenFlags adds what every token is made with.
+func addTokenFlags(cmd *cobra.Command, dir *string, in *join.TokenRequest) {
+	addDataDir(cmd, dir)
+	f := cmd.Flags()
+	f.StringVar(&in.Cluster, "cluster", "", "the only cluster that it lets join (default any)")
+	f.DurationVar(&in.TTL, "ttl", join.DefaultTTL, "for how long it lets machines join; up to 720h")
+	f.IntVar(&in.Uses, "uses", 1, "how many machines may join by it; up to 1000")
+}
+
+func newTokenCreate() *cobra.Command {
+	var dir string
+	var in join.TokenRequest
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Make a join token, and print how a machine joins by it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, made, err := createToken(cmd, dir, in)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				return printJSON(out, made)
+			}
+			fmt.Fprintf(out, "%s\n\n", made.Token)
+			fmt.Fprintf(out, "It lets %s join until %s. On the other machine, as root:\n\n    gantry agent --server %s --token %s\n",
+				machines(made.Limit), made.ExpiresAt.Format(time.RFC3339), c.endpoint, made.Token)
+			return c.warnLoopback(out)
+		},
+	}
+	addTokenFlags(cmd, &dir, &in)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newActivationCreate() *cobra.Command {
+	var dir string
+	in := join.TokenRequest{External: true}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Make an activation id and code, and print how a machine joins by them",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, made, err := createToken(cmd, dir, in)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				return printJSON(out, map[string]string{"ActivationId": made.ID, "ActivationCode": made.Secret, "Region": made.Region, "Fingerprint": made.Fingerprint})
+			}
+			fmt.Fprintf(out, "ActivationId    %s\nActivationCode  %s\n\n", made.ID, made.Secret)
+			fmt.Fprintf(out, "It lets %s join until %s. On the other machine, as root:\n\n    gantry agent --server %s --activation-id %s --activation-code %s --region %s",
+				machines(made.Limit), made.ExpiresAt.Format(time.RFC3339), c.endpoint, made.ID, made.Secret, made.Region)
+			if made.Fingerprint != "" {
+				fmt.Fprintf(out, " --ca-fingerprint %s", made.Fingerprint)
+			}
+			fmt.Fprintln(out)
+			return c.warnLoopback(out)
+		},
+	}
+	addTokenFlags(cmd, &dir, &in)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func machines(n int) string {
+	if n == 1 {
+		return "one machine"
+	}
+	return fmt.Sprintf("%d machines", n)
+}
+
+func createToken(cmd *cobra.Command, dir string, in join.TokenRequest) (*client, *join.NewToken, error) {
+	c, err := findClient(cmd, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	var made join.NewToken
+	return c, &made, c.send(cmd.Context(), http.MethodPost, "/tokens", nil, bytes.NewReader(text), &made)
+}
+
+// warnLoopback says that other machines cannot reach the endpoint that was printed.
+func (c *client) warnLoopback(out io.Writer) error {
+	u, err := url.Parse(c.endpoint)
+	if err != nil || !isLoopback(u.Hostname()) {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "\n%s is this machine's own: put in its place where the other one finds this one, and listen there (--listen).\n", u.Host)
+	return err
+}
+
+func newTokenLs() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the tokens and activations",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			var tokens []join.TokenReport
+			if err := c.get(cmd.Context(), "/tokens", &tokens); err != nil {
+				return err
+			}
+			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
+			fmt.Fprintln(t, "TOKEN\tCLUSTER\tLAUNCH TYPE\tJOINED\tEXPIRES")
+			for _, k := range tokens {
+				cluster, launch, expires := k.Cluster, "EC2, EXTERNAL", k.ExpiresAt.Format(time.RFC3339)
+				if cluster == "" {
+					cluster = "any"
+				}
+				if k.External {
+					launch = "EXTERNAL"
+				}
+				if k.Expired {
+					expires = "expired"
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%d of %d\t%s\n", k.ID, cluster, launch, k.Uses, k.Limit, expires)
+			}
+			return t.Flush()
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}
+
+func newTokenRevoke() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "revoke TOKEN",
+		Short: "Take a token or an activation back; machines that have joined by it stay",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			var gone join.TokenReport
+			if err := c.send(cmd.Context(), http.MethodDelete, "/tokens", url.Values{"token": {args[0]}}, nil, &gone); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "revoked", gone.ID)
+			return err
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}
+
+func newAgentLs() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the agents that may speak for container instances (at the server)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			var agents []join.AgentReport
+			if err := c.get(cmd.Context(), "/agents", &agents); err != nil {
+				return err
+			}
+			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
+			fmt.Fprintln(t, "INSTANCE\tCLUSTER\tSTATUS\tCONNECTED\tHOST\tKEY\tJOINED BY")
+			for _, a := range agents {
+				instance, host, by := a.Instance, a.Host, a.Token
+				if instance == "" {
+					instance = "-"
+				}
+				if by == "" {
+					host, by = "this machine", "-"
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%t\t%s\t%s\t%s\n", instance, a.Cluster, a.Status, a.Connected, host, a.Key, by)
+			}
+			return t.Flush()
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}
+
+func newAgentRevoke() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "revoke INSTANCE|KEY",
+		Short: "Take an agent's key back: its sessions end at once, and its calls are refused (at the server)",
+		Long: `Take an agent's key back, named by its container instance or by the key's id. Its
+sessions end at once, and its calls are refused. What runs on its machine runs on,
+and nobody hears of it: deregister the container instance to give its tasks up.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := findClient(cmd, dir)
+			if err != nil {
+				return err
+			}
+			var gone join.AgentReport
+			if err := c.send(cmd.Context(), http.MethodDelete, "/agents", url.Values{"agent": {args[0]}}, nil, &gone); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "revoked", gone.Key, gone.Instance)
+			return err
+		},
+	}
+	addDataDir(cmd, &dir)
+	return cmd
+}
+
+func printJSON(out io.Writer, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, string(text))
+	return err
+}

@@ -1,0 +1,161 @@
+// Package home is what a machine keeps of the server that it belongs to: where that
+// is, how it is known, and the key that the machine speaks with; and what it asks of
+// the server besides ECS's own protocol: to join, and for images.
+//
+// It is one file, which is written before anything is asked that counts. A machine
+// that was killed while it joined goes on where it was, and is counted once.
+package home
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+
+	"gantry/internal/wire/joinapi"
+)
+
+// A Home is a server as a machine knows it. It does not change once it was made.
+type Home struct {
+	Server      string `json:"server"` // "https://host:port"
+	Cluster     string `json:"cluster"`
+	Region      string `json:"region"`
+	Account     string `json:"account"`
+	External    bool   `json:"external,omitzero"`
+	AccessKeyID string `json:"accessKeyId"` // "" until the machine has joined
+	SecretKey   string `json:"secretKey"`
+	Token       string `json:"token"` // the id of the one that it joined by
+	// Joining is set while it joins, also anew; nil else.
+	Joining *joining `json:"joining,omitzero"`
+}
+
+// A joining is an exchange under way.
+type joining struct {
+	Token string `json:"token"` // its id
+	Share []byte `json:"share"` // the private half of the agreement
+}
+
+// A Request is how a machine wants to join.
+type Request struct {
+	Server   string
+	Token    joinapi.Token
+	Cluster  string // "" leaves it to the token
+	External bool
+	Host     string // what the machine calls itself
+}
+
+// ErrNotJoined says that a machine belongs to no server yet.
+var ErrNotJoined = errors.New("this machine has not joined a server yet")
+
+// Read reads the file of a machine that has joined; or says ErrNotJoined.
+func Read(file string) (*Home, error) {
+	h, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	if h.AccessKeyID == "" {
+		return nil, ErrNotJoined
+	}
+	return h, nil
+}
+
+func read(file string) (*Home, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Home{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var h Home
+	if err := json.Unmarshal(text, &h); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; remove it and join again", file, err)
+	}
+	return &h, nil
+}
+
+// Join exchanges a token for a key, and writes it to the file. A machine that has
+// joined by a token already does not join by it again; by another one it gets a new
+// key, and keeps the old one until then.
+func Join(ctx context.Context, file string, want Request) (*Home, error) {
+	h, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	if h.AccessKeyID != "" && h.Token == want.Token.ID {
+		return h, nil
+	}
+	if h.Joining == nil || h.Joining.Token != want.Token.ID {
+		made, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("make a share: %w", err)
+		}
+		h.Joining = &joining{Token: want.Token.ID, Share: made.Bytes()}
+		if err := h.write(file); err != nil {
+			return nil, fmt.Errorf("remember the server: %w", err)
+		}
+	}
+	own, err := ecdh.X25519().NewPrivateKey(h.Joining.Share)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; remove it and join again", file, err)
+	}
+	hash := joinapi.Hash(want.Token.Secret)
+	asked := joinapi.JoinInput{Share: own.PublicKey().Bytes(), Host: want.Host, Cluster: want.Cluster, External: want.External}
+	c := Client{Server: want.Server, Region: want.Token.Region, AccessKeyID: want.Token.ID, SecretKey: hash}
+	var got joinapi.JoinOutput
+	if err := c.json(ctx, http.MethodPost, joinapi.JoinPath, asked, &got); err != nil {
+		return nil, fmt.Errorf("join %s: %w", want.Server, err)
+	}
+	secret, err := joinapi.Secret(own, got.Share, hash, got.AccessKeyID)
+	if err != nil {
+		return nil, fmt.Errorf("join %s: %w", want.Server, err)
+	}
+	h = &Home{
+		Server: want.Server, Cluster: got.Cluster, Region: got.Region, Account: got.Account, External: got.External,
+		AccessKeyID: got.AccessKeyID, SecretKey: secret, Token: want.Token.ID,
+	}
+	if err := h.write(file); err != nil {
+		return nil, fmt.Errorf("remember the server: %w", err)
+	}
+	return h, nil
+}
+
+// Move notes that the server is elsewhere now.
+func (h *Home) Move(file, server string) error {
+	h.Server = server
+	return h.write(file)
+}
+
+// write replaces the file at once. Only the holder of the data dir's lock calls it.
+func (h *Home) write(file string) error {
+	text, err := json.MarshalIndent(h, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already where all went well
+	_, err = f.Write(append(text, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	return err
+}
+
+// Client speaks to the server as the machine.
+func (h *Home) Client() *Client {
+	return &Client{Server: h.Server, Region: h.Region, AccessKeyID: h.AccessKeyID, SecretKey: h.SecretKey}
+}
