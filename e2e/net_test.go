@@ -15,10 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// hello asks a probe's "serve" through a port of the machine.
+// hello asks a probe's "serve" through a port of this machine.
 func hello(t *testing.T, network string, port int32) string {
 	t.Helper()
-	conn, err := net.DialTimeout(network, fmt.Sprintf("127.0.0.1:%d", port), 10*time.Second)
+	return helloAt(t, network, "127.0.0.1", port)
+}
+
+// helloAt is hello at the address of another machine.
+func helloAt(t *testing.T, network, host string, port int32) string {
+	t.Helper()
+	conn, err := net.DialTimeout(network, fmt.Sprintf("%s:%d", host, port), 10*time.Second)
 	if err != nil {
 		t.Errorf("%s port %d: %v", network, port, err)
 		return ""

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,9 +26,13 @@ const (
 	stateWithin = 90 * time.Second
 )
 
-// A server is a running `gantry up` and how to reach it.
+// A server is a running gantry and how to reach it.
 type server struct {
 	dir string
+	// command is what it runs, with flags; nil is up at a free port of loopback.
+	command []string
+	// ns is the network namespace that it runs in; nil is that of the tests.
+	ns  *os.File
 	cmd *exec.Cmd
 	out *output
 	env []string // what `gantry env` prints
@@ -140,10 +145,14 @@ func up(dir string, flags ...string) (*server, error) {
 // spawn starts the process and returns at once; ended tells how it ended.
 func (s *server) spawn(flags ...string) (ended <-chan error, err error) {
 	s.out = new(output)
-	s.cmd = exec.Command(program(), append([]string{"up", "--data-dir", s.dir, "--listen", "127.0.0.1:0", "--task-warmup", "0s"}, flags...)...)
+	command := s.command
+	if command == nil {
+		command = []string{"up", "--listen", "127.0.0.1:0", "--task-warmup", "0s"}
+	}
+	s.cmd = exec.Command(program(), slices.Concat(command, []string{"--data-dir", s.dir}, flags)...)
 	s.cmd.Env = clean()
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	if err := s.cmd.Start(); err != nil {
+	if err := startIn(s.ns, s.cmd); err != nil {
 		return nil, err
 	}
 	waited := make(chan error, 1)
@@ -161,11 +170,14 @@ func (s *server) start(flags ...string) error {
 	for !strings.Contains(s.out.String(), "\nready in ") { // at the start of a line: a port may be already in use
 		select {
 		case err := <-ended:
-			return fmt.Errorf("gantry up ended: %v\n%s", err, s.out)
+			return fmt.Errorf("gantry ended: %v\n%s", err, s.out)
 		case <-deadline:
-			return fmt.Errorf("gantry up is not ready after %s\n%s", readyWithin, s.out)
+			return fmt.Errorf("gantry is not ready after %s\n%s", readyWithin, s.out)
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+	if s.command != nil && s.command[0] == "agent" {
+		return nil
 	}
 	s.env = clean()
 	lines, err := s.gantry("env")
@@ -222,7 +234,11 @@ func (s *server) gantry(args ...string) (string, error) {
 	cmd.Env = clean()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	err := startIn(s.ns, cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return stdout.String(), fmt.Errorf("gantry %s: %w: %s", strings.Join(args, " "), err, stderr.String())
 	}
 	return stdout.String(), nil

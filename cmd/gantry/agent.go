@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,15 +49,17 @@ SIGTERM (or Ctrl-C) stops the agent and leaves tasks running; starting again tak
 them up where they are. "gantry down" stops the tasks too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.token = cmp.Or(o.token, os.Getenv("GANTRY_TOKEN"))
+			o.activation = cmp.Or(o.activation, os.Getenv("GANTRY_ACTIVATION_CODE"))
 			return runAgent(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	addDataDir(cmd, &o.dataDir)
 	f := cmd.Flags()
 	f.StringVar(&o.server, "server", "", "where the server is: its endpoint, as http://10.0.0.1:4747")
-	f.StringVar(&o.token, "token", os.Getenv("GANTRY_TOKEN"), "the join token; the variable GANTRY_TOKEN does as well")
+	f.StringVar(&o.token, "token", "", "the join token; the variable GANTRY_TOKEN does as well")
 	f.StringVar(&o.activationID, "activation-id", "", "in place of a token: the id that gantry activation create prints")
-	f.StringVar(&o.activation, "activation-code", os.Getenv("GANTRY_ACTIVATION_CODE"), "and the code; the variable GANTRY_ACTIVATION_CODE does as well")
+	f.StringVar(&o.activation, "activation-code", "", "and the code; the variable GANTRY_ACTIVATION_CODE does as well")
 	f.StringVar(&o.region, "region", string(defaultRegion), "with an activation: the server's region")
 	f.StringVar(&o.fingerprint, "ca-fingerprint", "", "with an activation: the SHA-256 of the certificate of the server's CA")
 	f.StringVar(&o.cluster, "cluster", "", "the cluster to join (default the token's, or else default)")
@@ -196,9 +199,9 @@ func (o agentOptions) credential() (joinapi.Token, error) {
 		return joinapi.Token{}, errors.New("--token and --activation-id are both given: one of them is enough")
 	case o.token != "":
 		return joinapi.ParseToken(o.token)
-	case o.activationID == "" && o.activation == "":
+	case o.activationID == "":
 		return joinapi.Token{}, nil
-	case o.activationID == "" || o.activation == "":
+	case o.activation == "":
 		return joinapi.Token{}, errors.New("--activation-id and --activation-code belong together: give both")
 	}
 	token := joinapi.Token{ID: o.activationID, Secret: o.activation, Region: o.region}

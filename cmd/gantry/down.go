@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -35,7 +37,8 @@ func newDown() *cobra.Command {
 		Short: "Stop gantry and its tasks, also when gantry itself is dead",
 		Long: `Stop gantry and its tasks, also when gantry itself is dead, and take back what it
 made on this machine: containers, networks, mounts. What gantry knows stays in the
-data dir, and "gantry up" goes on from there.`,
+data dir, and "gantry up" goes on from there. It is about one machine: what others
+run that have joined the same server runs on.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(level, cmd.ErrOrStderr())
@@ -62,8 +65,12 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 	if id == nil {
 		return fmt.Errorf("no gantry was ever started on %s", d.path)
 	}
-	if err := checkMachine(); err != nil {
-		return err
+	_, err = os.Stat(d.file(agentFolder))
+	hasHost := !errors.Is(err, fs.ErrNotExist)
+	if hasHost {
+		if err := checkMachine(); err != nil {
+			return err
+		}
 	}
 	stopped, err := stopRunning(ctx, d)
 	if err != nil {
@@ -71,6 +78,10 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 	}
 	if stopped > 0 {
 		fmt.Fprintf(out, "stopped gantry (pid %d)\n", stopped)
+	}
+	if !hasHost {
+		fmt.Fprintf(out, "no containers of gantry were ever on this machine; machines that have joined run theirs on\n")
+		return nil
 	}
 	id, unlock, err := takeDir(d, id.Role, enterMachine, func() (gantry.Place, error) { return id.place(), nil })
 	if err != nil {
@@ -119,20 +130,35 @@ func emptyInOrder(ctx context.Context, d dataDir, id *identity, log *slog.Logger
 		return 0, fmt.Errorf("nothing of gantry is left on this machine but %s; that its tasks have ended cannot be written down: %w", d.path, err)
 	}
 	defer c.close()
-	ended, asked := askToStop(ctx, c)
+	here := tasksHere(c.store.View())
+	ended, asked := askToStop(ctx, c, here)
 	if err := emptyMachine(ctx, d, id, c, ln, log); err != nil {
 		return 0, errors.Join(err, asked)
 	}
-	return ended, errors.Join(asked, endTasks(ctx, c.store))
+	return ended, errors.Join(asked, endTasks(ctx, c.store, here))
 }
 
-// askToStop is StopTask for every task there is. A full disk may refuse it.
-func askToStop(ctx context.Context, c *control) (asked int, err error) {
-	stop := c.ecs.Operations().StopTask
-	for t := range store.Tasks.All(c.store.View(), "") {
+// tasksHere are the tasks that have not ended, but for those on other machines.
+func tasksHere(r store.Reader) (here []*gantry.Task) {
+	for t := range store.Tasks.All(r, "") {
 		if t.LastStatus == gantry.Stopped {
 			continue
 		}
+		if i, ok := store.Instances.Get(r, string(t.Cluster)+"/"+string(t.Instance)); ok {
+			key, known := store.Principals.Get(r, i.Principal)
+			if !known || key.Kind != gantry.AgentPrincipal || key.Joined != nil {
+				continue
+			}
+		}
+		here = append(here, t)
+	}
+	return here
+}
+
+// askToStop is StopTask for each of the tasks. A full disk may refuse it.
+func askToStop(ctx context.Context, c *control, tasks []*gantry.Task) (asked int, err error) {
+	stop := c.ecs.Operations().StopTask
+	for _, t := range tasks {
 		if _, err := stop(ctx, &ecsapi.StopTaskInput{Cluster: new(string(t.Cluster)), Task: new(string(t.ID)), Reason: new(reasonDown)}); err != nil {
 			return asked, fmt.Errorf("stop task %s: %w", t.ID, err)
 		}
@@ -162,13 +188,10 @@ func stopRunning(ctx context.Context, d dataDir) (pid int, err error) {
 	return pid, fmt.Errorf("gantry (pid %d) does not stop", pid)
 }
 
-// endTasks writes down that every task has ended: those that no agent has told of
-// nobody will tell of any more.
-func endTasks(ctx context.Context, st *store.Store) error {
-	for t := range store.Tasks.All(st.View(), "") {
-		if t.LastStatus == gantry.Stopped {
-			continue
-		}
+// endTasks writes down that the tasks have ended: what no agent has told of them
+// nobody will tell any more.
+func endTasks(ctx context.Context, st *store.Store, tasks []*gantry.Task) error {
+	for _, t := range tasks {
 		_, err := st.Update(ctx, func(tx *store.Tx) error {
 			if now, ok := store.Tasks.Get(tx, t.Key()); ok && now.LastStatus != gantry.Stopped {
 				lifecycle.Stop(tx, now, lifecycle.Ending{Code: ecsapi.TaskStopCodeUserInitiated, Reason: reasonDown}, time.Now())

@@ -37,6 +37,7 @@ type upOptions struct {
 	region         string
 	account        string
 	anyCredentials bool
+	plainHTTP      bool
 	logLevel       string
 	pullBehavior   string
 	history        time.Duration
@@ -90,6 +91,7 @@ func addServerFlags(cmd *cobra.Command, o *upOptions) {
 	f.StringVar(&o.listen, "listen", defaultListen, "the address of the API; port 0 takes a free one, which gantry env tells")
 	f.StringVar(&o.region, "region", "", "the AWS region to be, recorded in the data dir (default "+string(defaultRegion)+")")
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
+	f.BoolVar(&o.plainHTTP, "insecure-plain-http", false, "speak plain HTTP also where other machines can reach the endpoint; for trusted networks only")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
 	f.DurationVar(&o.history, "task-history", events.DefaultHistory, "how long stopped tasks stay readable by gantry tasks and gantry why")
 	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
