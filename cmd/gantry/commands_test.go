@@ -282,6 +282,7 @@ func TestUpRefusesFlagsThatMakeNoSense(t *testing.T) {
 	for flag, want := range map[string]string{
 		"--image-pull-behavior=sometimes": "--image-pull-behavior sometimes: choose one of default, always, once, prefer-cached",
 		"--log-level=loud":                "--log-level loud: choose debug, info, warn or error",
+		"--replace-lost-after=-1s":        "--replace-lost-after -1s: choose a time such as 5m, or 0 for never",
 	} {
 		if _, err := gantryCommand(t, "up", flag, "--data-dir", t.TempDir()); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", flag, err)

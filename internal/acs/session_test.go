@@ -339,6 +339,28 @@ func TestUnacknowledgedPayloadsAreResent(t *testing.T) {
 	})
 }
 
+// The genuine agent acknowledges no payload in which it cannot read one task: it starts
+// the others, and reports that one. The next payload has the others only.
+func TestATaskThatTheAgentCannotReadHoldsNoOthersUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := inBubble(t)
+		f.task("bad", gantry.Running, gantry.Pending)
+		f.task("good", gantry.Running, gantry.Pending)
+		p := f.connect(nil)
+		p.next(acsapi.TypeTaskManifest, new(acsapi.TaskManifestMessage))
+		if _, told := p.payload(); len(told) != 2 {
+			t.Fatalf("told %v", told)
+		}
+		f.task("bad", gantry.Stopped, gantry.Stopped) // its report
+		again, told := p.payload()
+		if !slices.Equal(told, []string{"good:RUNNING"}) {
+			t.Errorf("resent: %v", told)
+		}
+		p.ack(again)
+		p.next(acsapi.TypeHeartbeat, new(acsapi.HeartbeatMessage)) // and no payload before it
+	})
+}
+
 func TestHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inBubble(t)
