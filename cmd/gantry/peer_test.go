@@ -416,12 +416,12 @@ func restarted(t *testing.T, stop func() *control) *control {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, again, ln)
+	keepServing(t, again, ln)
 	return again
 }
 
-// serve runs a control plane until stop is called or the test ends.
-func serve(t *testing.T, c *control, ln net.Listener) (stop func() *control) {
+// keepServing runs a control plane until stop is called or the test ends.
+func keepServing(t *testing.T, c *control, ln net.Listener) (stop func() *control) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- c.run(ctx, ln, &aMachine{}) }()

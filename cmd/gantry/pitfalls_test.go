@@ -151,7 +151,7 @@ func TestPitfallADeregisteredInstance(t *testing.T) {
 
 func TestPitfallACachedEndpoint(t *testing.T) {
 	c, ln := opened(t)
-	stop := serve(t, c, ln)
+	stop := keepServing(t, c, ln)
 	if err := c.makeDefault(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestPitfallCredentialsAreAskedForAfterAStartOnly(t *testing.T) {
 
 func TestPitfallTimelinesOnlyRise(t *testing.T) {
 	c, ln := opened(t)
-	stop := serve(t, c, ln)
+	stop := keepServing(t, c, ln)
 	if err := c.makeDefault(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestPitfallAnotherInstancesKey(t *testing.T) {
 			t.Errorf("%s: %s %s", operation, code, message)
 		}
 	}
-	for name, query := range map[string]url.Values{p(victim.endpoint): thief.controlQuery(true), p(victim.telemetry): thief.telemetryQuery()} {
+	for name, query := range map[string]url.Values{pathOf(victim.endpoint): thief.controlQuery(true), pathOf(victim.telemetry): thief.telemetryQuery()} {
 		_, resp, err := thief.dial(c.endpoint+name, query, nil)
 		if err == nil || resp == nil || resp.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: %v", name, err)
@@ -478,8 +478,8 @@ func TestPitfallAnotherInstancesKey(t *testing.T) {
 	}
 }
 
-// p is an endpoint's path.
-func p(endpoint string) string {
+// pathOf is an endpoint's path.
+func pathOf(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		panic(err)
