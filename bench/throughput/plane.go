@@ -183,14 +183,16 @@ func (s *server) decide(in decide) (float64, error) {
 		Requires: d.Wire.RequiresAttributes, Strategies: placement.ServiceStrategies(),
 	}
 	var took time.Duration
-	for at := 0; at < in.Tasks; at += in.Batch {
+	for at := -in.Batch; at < in.Tasks; at += in.Batch {
 		ids := make([]gantry.TaskID, in.Batch)
 		for i := range ids {
-			ids[i] = gantry.TaskID(fmt.Sprintf("%032x", at+i))
+			ids[i] = gantry.TaskID(fmt.Sprintf("%032x", in.Batch+at+i))
 		}
 		began := time.Now()
 		claim, err := s.plane.Ledger.Place(cluster, ecsapi.LaunchTypeEc2, spec, ids)
-		took += time.Since(began)
+		if at >= 0 { // before, the ledger has to learn what there is
+			took += time.Since(began)
+		}
 		if err != nil {
 			return 0, err
 		}

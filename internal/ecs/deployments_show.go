@@ -11,9 +11,9 @@ import (
 )
 
 // showDeployment is a service deployment as ECS answers it.
-func (s *Service) showDeployment(r store.Reader, sv *gantry.Service, d *gantry.Deployment) ecsapi.ServiceDeployment {
+func (s *Service) showDeployment(snap *store.Snapshot, sv *gantry.Service, d *gantry.Deployment) ecsapi.ServiceDeployment {
 	place := s.cfg.Place
-	history, ok := store.ServiceHistories.Get(r, sv.Key())
+	history, ok := store.ServiceHistories.Get(snap, sv.Key())
 	if !ok {
 		history = &gantry.ServiceHistory{}
 	}
@@ -31,7 +31,7 @@ func (s *Service) showDeployment(r store.Reader, sv *gantry.Service, d *gantry.D
 		LifecycleStage:           d.Stage,
 		SourceServiceRevisions:   []ecsapi.ServiceRevisionSummary{},
 	}
-	entries := service.Entries(desired, newestWith(r, sv, d), serviceTasks(r, sv))
+	entries := service.Entries(desired, newestWith(snap, sv, d), service.TallyOf(snap, sv))
 	out.TargetServiceRevision = new(s.summary(d, d.Target.Revision, entries))
 	for _, source := range d.Sources {
 		out.SourceServiceRevisions = append(out.SourceServiceRevisions, s.summary(d, source, entries))

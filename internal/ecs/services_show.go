@@ -94,7 +94,7 @@ func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, ta
 		return out
 	}
 	out.CurrentServiceDeployment = new(string(place.ServiceDeployment(newest)))
-	for _, e := range service.Entries(int(*out.DesiredCount), deploymentsOf(snap, sv), serviceTasks(snap, sv)) {
+	for _, e := range service.Entries(int(*out.DesiredCount), deploymentsOf(snap, sv), service.TallyOf(snap, sv)) {
 		out.Deployments = append(out.Deployments, s.showEntry(snap, sv, e))
 		*out.RunningCount += int32(e.Running)
 		*out.PendingCount += int32(e.Pending)
@@ -126,11 +126,6 @@ func (s *Service) showEntry(r store.Reader, sv *gantry.Service, e service.Entry)
 		out.TaskDefinition, out.LaunchType = new(string(s.cfg.Place.Definition(revision.Definition))), revision.LaunchType
 	}
 	return out
-}
-
-// serviceTasks are the tasks that a service has started and the store still knows.
-func serviceTasks(r store.Reader, sv *gantry.Service) []*gantry.Task {
-	return slices.Collect(store.TasksByGroup.All(r, string(sv.Cluster)+"/"+string(gantry.ServiceGroup(string(sv.Name)))))
 }
 
 // deploymentsOf are the deployments of a service, the newest first. Those of an earlier

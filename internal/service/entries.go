@@ -1,7 +1,10 @@
 package service
 
 import (
+	"strings"
+
 	"gantry"
+	"gantry/internal/store"
 )
 
 // An Entry is one of service.deployments.
@@ -19,17 +22,64 @@ const (
 	entryActive  = "ACTIVE"
 )
 
+// A Tally is how many tasks a revision has that are not STOPPED.
+type Tally struct {
+	Living  int
+	Desired int // that are to run
+	Running int
+	Pending int
+}
+
+// Tallies are those of a service's revisions.
+type Tallies map[gantry.RevisionID]Tally
+
+func (n Tallies) add(revision gantry.RevisionID, desired, last gantry.TaskStatus, tasks int) {
+	t := n[revision]
+	t.Living += tasks
+	if desired == gantry.Running {
+		t.Desired += tasks
+	}
+	switch {
+	case last == gantry.Running:
+		t.Running += tasks
+	case gantry.Running.MayBecome(last): // on its way out
+	default:
+		t.Pending += tasks
+	}
+	n[revision] = t
+}
+
+// TallyOf counts a service's tasks. It looks at none of them, so that it costs the same
+// for ten and for ten thousand.
+func TallyOf(snap *store.Snapshot, s *gantry.Service) Tallies {
+	out := Tallies{}
+	within := store.Progress(s.Cluster, gantry.ServiceGroup(string(s.Name)))
+	for value := range store.TasksByProgress.Values(snap, within) {
+		desired, last, startedBy := store.ProgressOf(strings.TrimPrefix(value, within))
+		if revision := (&gantry.Task{StartedBy: startedBy}).Revision(); revision != "" {
+			out.add(revision, desired, last, store.TasksByProgress.Count(snap, value))
+		}
+	}
+	return out
+}
+
 // Entries are the service.deployments: the rollout under way, and after it those that
 // have tasks left. Deployments are the service's, the newest first, as many as are
 // known; desired is how many tasks the service wants.
-func Entries(desired int, deployments []*gantry.Deployment, tasks []*gantry.Task) []Entry {
+func Entries(desired int, deployments []*gantry.Deployment, tasks Tallies) []Entry {
 	var out []Entry
-	at := map[gantry.RevisionID]int{}
+	known := map[gantry.RevisionID]bool{}
 	add := func(r gantry.Rollout, status string) {
-		if _, twice := at[r.Revision]; !twice {
-			at[r.Revision] = len(out)
-			out = append(out, Entry{Status: status, Rollout: r})
+		n := tasks[r.Revision]
+		if known[r.Revision] || status != entryPrimary && n.Living == 0 {
+			return
 		}
+		known[r.Revision] = true
+		e := Entry{Status: status, Rollout: r, Desired: n.Desired, Running: n.Running, Pending: n.Pending}
+		if status == entryPrimary {
+			e.Desired = desired
+		}
+		out = append(out, e)
 	}
 	for i, d := range deployments {
 		if i == 0 {
@@ -40,33 +90,5 @@ func Entries(desired int, deployments []*gantry.Deployment, tasks []*gantry.Task
 		}
 		add(d.Target, entryActive)
 	}
-	living := map[gantry.RevisionID]bool{}
-	for _, t := range tasks {
-		i, known := at[t.Revision()]
-		if !known || t.LastStatus == gantry.Stopped {
-			continue
-		}
-		living[t.Revision()] = true
-		e := &out[i]
-		if t.DesiredStatus == gantry.Running {
-			e.Desired++
-		}
-		switch {
-		case t.LastStatus == gantry.Running:
-			e.Running++
-		case gantry.Running.MayBecome(t.LastStatus): // on its way out
-		default:
-			e.Pending++
-		}
-	}
-	shown := out[:0]
-	for _, e := range out {
-		if e.Status == entryPrimary {
-			e.Desired = desired
-		}
-		if e.Status == entryPrimary || living[e.Rollout.Revision] {
-			shown = append(shown, e)
-		}
-	}
-	return shown
+	return out
 }

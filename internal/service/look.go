@@ -2,8 +2,7 @@ package service
 
 import (
 	"fmt"
-	"maps"
-	"slices"
+	"strings"
 
 	"gantry"
 	"gantry/internal/ledger"
@@ -119,14 +118,23 @@ func (c *Controller) lookAround(look *Look) {
 	}
 	look.Instances = func() *placement.Cluster { return c.room(snap, look.Service.Cluster, look.Draining) }
 	if look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled {
-		zones := map[string]bool{}
-		for i := range store.InstancesByStatus.All(snap, string(look.Service.Cluster)+"/"+string(ecsapi.ContainerInstanceStatusActive)) {
-			if z := i.Attribute(gantry.AttributeZone); z != "" && connected(snap, i) {
-				zones[z] = true
+		look.Zones = zones(snap, look.Service.Cluster)
+	}
+}
+
+// zones are the availability zones with an ACTIVE container instance whose agent is connected.
+func zones(snap *store.Snapshot, cluster gantry.ClusterName) []string {
+	var out []string
+	active := string(cluster) + "/" + string(ecsapi.ContainerInstanceStatusActive) + "/"
+	for within := range store.InstancesByZone.Values(snap, active) {
+		for i := range store.InstancesByZone.All(snap, within) {
+			if zone := strings.TrimPrefix(within, active); zone != "" && connected(snap, i) {
+				out = append(out, zone)
+				break
 			}
 		}
-		look.Zones = slices.Sorted(maps.Keys(zones))
 	}
+	return out
 }
 
 func connected(r store.Reader, i *gantry.Instance) bool {

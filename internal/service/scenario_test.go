@@ -157,7 +157,7 @@ func (s *stage) show(what string) (string, error) {
 		return strconv.Itoa(len(s.history.Events)), nil
 	case "entries":
 		var parts []string
-		for _, e := range Entries(s.service.DesiredCount, s.deployments, s.tasks) {
+		for _, e := range Entries(s.service.DesiredCount, s.deployments, tallied(s.tasks)) {
 			parts = append(parts, fmt.Sprintf("%s %s %s %d/%d/%d", e.Rollout.Revision, e.Status, e.Rollout.State, e.Desired, e.Pending, e.Running))
 		}
 		return strings.Join(parts, ", "), nil
@@ -331,4 +331,15 @@ func (s *stage) happen(what string, args []string) error {
 		return fmt.Errorf("there are %d too few", n)
 	}
 	return nil
+}
+
+// tallied counts tasks one by one.
+func tallied(tasks []*gantry.Task) Tallies {
+	out := Tallies{}
+	for _, t := range tasks {
+		if t.LastStatus != gantry.Stopped {
+			out.add(t.Revision(), t.DesiredStatus, t.LastStatus, 1)
+		}
+	}
+	return out
 }

@@ -167,6 +167,11 @@ func (x *Index[T]) Count(s *Snapshot, value string) int {
 	return s.data(x.schema).indexes[x.number].count(value)
 }
 
+// Values are those, of the ones that begin with prefix, under which there are rows.
+func (x *Index[T]) Values(s *Snapshot, prefix string) iter.Seq[string] {
+	return func(yield func(string) bool) { s.data(x.schema).indexes[x.number].values(prefix, yield) }
+}
+
 func rows[T any](r Reader, s *schema, sp span) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		r.scan(s, sp, func(found *row) bool { return yield(found.value.(*T)) })

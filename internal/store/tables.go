@@ -1,6 +1,10 @@
 package store
 
-import "gantry"
+import (
+	"strings"
+
+	"gantry"
+)
 
 // The tables of gantry, by the key of their rows.
 var (
@@ -48,6 +52,14 @@ var (
 	TasksByDesired = NewIndex(Tasks, "desired", func(t *gantry.Task) string { return string(t.Cluster) + "/" + string(t.DesiredStatus) })
 	// TasksByStatus: "<cluster>/<last status>".
 	TasksByStatus = NewIndex(Tasks, "status", func(t *gantry.Task) string { return string(t.Cluster) + "/" + string(t.LastStatus) })
+	// TasksByProgress: "<cluster>/<group>/<desired status>/<last status>/<startedBy>", of
+	// those that a service started and that are not STOPPED: how far its revisions are.
+	TasksByProgress = NewIndex(Tasks, "progress", func(t *gantry.Task) string {
+		if t.LastStatus == gantry.Stopped || t.Revision() == "" {
+			return ""
+		}
+		return Progress(t.Cluster, t.Group) + string(t.DesiredStatus) + "/" + string(t.LastStatus) + "/" + t.StartedBy
+	})
 	// TasksByDefinition: "<family>:<revision>", in all clusters.
 	TasksByDefinition = NewIndex(Tasks, "definition", func(t *gantry.Task) string { return string(t.Definition) })
 
@@ -57,6 +69,11 @@ var (
 	Connections  = NewTable("connection", (*gantry.Connection).Key)
 	// InstancesByStatus: "<cluster>/<status>".
 	InstancesByStatus = NewIndex(Instances, "status", func(i *gantry.Instance) string { return string(i.Cluster) + "/" + string(i.Status) })
+
+	// InstancesByZone: "<cluster>/<status>/<availability zone>".
+	InstancesByZone = NewIndex(Instances, "zone", func(i *gantry.Instance) string {
+		return string(i.Cluster) + "/" + string(i.Status) + "/" + i.Attribute(gantry.AttributeZone)
+	})
 
 	// Services: "<cluster>/<service>".
 	Services = NewTable("service", (*gantry.Service).Key)
@@ -112,4 +129,16 @@ func Tables() []AnyTable {
 		EventRules, EventFirings, PostedEvents, EventCursors, EventConnections, EventDestinations,
 		JoinTokens,
 	}
+}
+
+// Progress is how the values of TasksByProgress begin for the tasks of a group.
+func Progress(cluster gantry.ClusterName, group gantry.Group) string {
+	return string(cluster) + "/" + string(group) + "/"
+}
+
+// ProgressOf reads what follows on Progress.
+func ProgressOf(rest string) (desired, last gantry.TaskStatus, startedBy string) {
+	first, rest, _ := strings.Cut(rest, "/")
+	second, startedBy, _ := strings.Cut(rest, "/")
+	return gantry.TaskStatus(first), gantry.TaskStatus(second), startedBy
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/tidwall/btree"
@@ -117,4 +118,9 @@ func (t *indexTree) ascend(value, from string, yield func(key string) bool) {
 	if keys, ok := t.b.Get(value); ok {
 		keys.b.Ascend(from, func(key string, _ struct{}) bool { return yield(key) })
 	}
+}
+
+// values visits the values that begin with a prefix.
+func (t *indexTree) values(prefix string, yield func(value string) bool) {
+	t.b.Ascend(prefix, func(value string, _ *keySet) bool { return strings.HasPrefix(value, prefix) && yield(value) })
 }

@@ -35,6 +35,8 @@ func TestIndexesAreCopies(t *testing.T) {
 			}
 		}
 		for _, p := range all {
+			var used []string
+			p.index.values("", func(value string) bool { used = append(used, value); return true })
 			for _, value := range []string{"a", "b", "c"} {
 				var want, got []string
 				for w := range p.want {
@@ -43,6 +45,9 @@ func TestIndexesAreCopies(t *testing.T) {
 					}
 				}
 				slices.Sort(want)
+				if slices.Contains(used, value) != (len(want) > 0) {
+					t.Fatalf("the values are %v, and under %s there are %v", used, value, want)
+				}
 				p.index.ascend(value, "", func(key string) bool { got = append(got, key); return true })
 				if !slices.Equal(want, got) || p.index.count(value) != len(want) {
 					t.Fatalf("under %s there are %v, counted %d; want %v", value, got, p.index.count(value), want)
