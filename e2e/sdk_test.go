@@ -183,7 +183,7 @@ func (s *server) cluster(t *testing.T) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stateWithin)
 		defer cancel()
-		if err := empty(ctx, c, name); err != nil {
+		if err := empty(ctx, s.sdk(), name); err != nil { // gantry may have been started again at another port
 			t.Errorf("empty cluster %s: %v", name, err)
 		}
 	})
@@ -235,6 +235,11 @@ func empty(ctx context.Context, c *ecs.Client, cluster string) error {
 			return err
 		}
 	}
+	for _, arn := range services.ServiceArns {
+		if err := inactiveWaiter(c).Wait(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{arn}}, stateWithin); err != nil {
+			return err
+		}
+	}
 	_, err = c.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: &cluster})
 	return err
 }
@@ -246,6 +251,14 @@ func runningWaiter(c *ecs.Client) *ecs.TasksRunningWaiter {
 
 func stoppedWaiter(c *ecs.Client) *ecs.TasksStoppedWaiter {
 	return ecs.NewTasksStoppedWaiter(c, func(o *ecs.TasksStoppedWaiterOptions) { o.MinDelay, o.MaxDelay = lookAgain, lookAgain })
+}
+
+func stableWaiter(c *ecs.Client) *ecs.ServicesStableWaiter {
+	return ecs.NewServicesStableWaiter(c, func(o *ecs.ServicesStableWaiterOptions) { o.MinDelay, o.MaxDelay = lookAgain, lookAgain })
+}
+
+func inactiveWaiter(c *ecs.Client) *ecs.ServicesInactiveWaiter {
+	return ecs.NewServicesInactiveWaiter(c, func(o *ecs.ServicesInactiveWaiterOptions) { o.MinDelay, o.MaxDelay = lookAgain, lookAgain })
 }
 
 const lookAgain = 200 * time.Millisecond
