@@ -28,6 +28,7 @@ type stage struct {
 	t       *testing.T
 	c       *ecs.Client
 	cluster string // put in the place of MyCluster
+	service string // what served made
 	names   []string
 }
 
@@ -63,6 +64,25 @@ func (s *stage) runs(cluster, published string) string {
 		_, _ = s.c.StopTask(context.Background(), &ecs.StopTaskInput{Cluster: &cluster, Task: &arn})
 	})
 	return arn
+}
+
+// served creates a service that the example names and waits until it is stable, in the
+// named cluster or in one of its own, whose name it gives back.
+func (s *stage) served(published, cluster string, count int32) string {
+	if cluster == "" {
+		cluster = s.server.cluster(s.t)
+	}
+	s.service = family(s.t)
+	s.put(published, s.service)
+	definition := s.sleep()
+	must(s.t, s.c.CreateService, &ecs.CreateServiceInput{Cluster: &cluster, ServiceName: &s.service, TaskDefinition: &definition, DesiredCount: &count})
+	s.t.Cleanup(func() {
+		_, _ = s.c.DeleteService(context.Background(), &ecs.DeleteServiceInput{Cluster: &cluster, Service: &s.service, Force: aws.Bool(true)})
+	})
+	if err := stableWaiter(s.c).Wait(s.t.Context(), &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{s.service}}, stateWithin); err != nil {
+		s.t.Fatal(err)
+	}
+	return cluster
 }
 
 // serves starts a task with a port and someone who started it.
@@ -236,6 +256,37 @@ var inScope = map[string]func(*stage){
 	"delete-attributes 1":                func(s *stage) { s.joined("default", oldInstance, map[string]string{"stack": "production"}) },
 	"list-attributes 1":                  func(s *stage) { s.joined("default", "none", map[string]string{"stack": "production"}) },
 
+	"create-service 2": func(s *stage) {
+		s.has("MyCluster")
+		s.put("sleep360:2", s.sleep())
+	},
+	"describe-services 1": func(s *stage) { s.served("my-http-service", "default", 1) },
+	"list-services 1":     func(s *stage) { s.put("MyCluster", s.served("MyService", "", 0)) },
+	"update-service 1": func(s *stage) {
+		s.put("--cluster test", "--cluster "+s.served("my-http-service", "", 1))
+		s.put("amazon-ecs-sample", s.sleep())
+	},
+	"delete-service 1": func(s *stage) { s.put("MyCluster", s.served("MyService1", "", 1)) },
+	"list-service-deployments 1": func(s *stage) {
+		s.put("example-cluster", s.served("example-service", "", 1))
+	},
+	"describe-service-deployments 1": func(s *stage) {
+		cluster := s.served("example-service", "", 1)
+		out := must(s.t, s.c.ListServiceDeployments, &ecs.ListServiceDeploymentsInput{Cluster: &cluster, Service: &s.service})
+		s.put("arn:aws:ecs:us-east-1:123456789012:service-deployment/example-cluster/example-service/ejGvqq2ilnbKT9qj0vLJe", *out.ServiceDeployments[0].ServiceDeploymentArn)
+	},
+	"describe-service-revisions 1": func(s *stage) {
+		cluster := s.served("example-service", "", 1)
+		s.put("arn:aws:ecs:us-east-1:123456789012:service-revision/example-cluster/example-service/1485800978477494678",
+			*describeService(s.t, s.c, cluster, s.service).CurrentServiceRevisions[0].Arn)
+	},
+	"wait/services-stable 1": func(s *stage) { s.put("MyCluster", s.served("MyService", "", 1)) },
+	"wait/services-inactive 1": func(s *stage) {
+		cluster := s.served("MyService", "", 1)
+		s.put("MyCluster", cluster)
+		must(s.t, s.c.DeleteService, &ecs.DeleteServiceInput{Cluster: &cluster, Service: &s.service, Force: aws.Bool(true)})
+	},
+
 	"put-account-setting 1":         func(*stage) {},
 	"put-account-settings 1":        func(*stage) {},
 	"put-account-setting-default 1": func(*stage) {},
@@ -249,9 +300,8 @@ var inScope = map[string]func(*stage){
 // outOfScope are the other ones, each with what it waits for.
 var outOfScope = map[string]string{
 	"update-cluster 2": "Service Connect",
-	"create-service":   "services", "delete-service": "services", "describe-services": "services", "list-services": "services", "update-service": "services",
-	"list-services-by-namespace": "services", "list-service-deployments": "services", "describe-service-deployments": "services",
-	"describe-service-revisions": "services", "wait/services-inactive": "services", "wait/services-stable": "services",
+	"create-service 1": "Fargate", "create-service 4": "load balancers", "create-service 5": "EBS volumes", "create-service 3": "task sets",
+	"update-service 2": "Fargate", "update-service 3": "EBS volumes", "update-service 4": "EBS volumes", "update-service 5": "Fargate", "list-services-by-namespace": "Service Connect",
 	"create-task-set": "services", "delete-task-set": "services", "describe-task-sets": "services", "update-task-set": "services", "update-service-primary-task-set": "services",
 	"get-task-protection": "services", "update-task-protection": "services", "execute-command": "ECS Exec",
 	"run-task 2": "EBS volumes", "start-task 2": "EBS volumes", "describe-tasks 2": "Fargate",
@@ -352,7 +402,7 @@ func runPublished(t *testing.T, e published, prepare func(*stage)) []string {
 	}
 	out := s.shell(t, dir, real.Replace(e.command))
 	if e.output == "" {
-		if out != "" && !strings.HasPrefix(e.name, "register-task-definition") {
+		if out != "" && !strings.HasPrefix(e.name, "register-task-definition") && !strings.HasPrefix(e.name, "delete-service") {
 			t.Errorf("no output is published, but:\n%s", out)
 		}
 		return nil

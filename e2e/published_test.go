@@ -139,14 +139,16 @@ func (s shape) lacks(other shape) []string {
 
 var (
 	missingComma = regexp.MustCompile(`([0-9"\]}])(\s*\n\s*")`)
+	endComma     = regexp.MustCompile(`,(\s*[\]}])`)
 	elision      = regexp.MustCompile(`(?m)^\s*\.\.\.\s*$`)
 	bareMembers  = regexp.MustCompile(`\[\s*((?:"\w+": (?:"[^"]*"|\d+),?\s*)+)\]`)
 )
 
-// mended is a published output as JSON: some lack a comma, their braces, or what
-// the author left out with three dots.
+// mended is a published output as JSON: some lack a comma or have one too many, lack
+// their braces, or what the author left out with three dots.
 func mended(output string) string {
 	output = missingComma.ReplaceAllString(elision.ReplaceAllString(output, ""), "$1,$2")
+	output = endComma.ReplaceAllString(output, "$1")
 	output = bareMembers.ReplaceAllString(output, "[{$1}]")
 	output += strings.Repeat("}", max(0, strings.Count(output, "{")-strings.Count(output, "}")))
 	if strings.HasPrefix(output, `"`) {

@@ -235,13 +235,17 @@ func empty(ctx context.Context, c *ecs.Client, cluster string) error {
 			return err
 		}
 	}
-	for _, arn := range services.ServiceArns {
-		if err := inactiveWaiter(c).Wait(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{arn}}, stateWithin); err != nil {
+	for { // services are DRAINING until their last task has stopped
+		_, err := c.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: &cluster})
+		if !errors.As(err, new(*types.ClusterContainsServicesException)) {
 			return err
 		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lookAgain):
+		}
 	}
-	_, err = c.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: &cluster})
-	return err
 }
 
 // The SDK's own waiters, which look more often than their six seconds.
