@@ -42,6 +42,7 @@ type upOptions struct {
 	pullBehavior   string
 	history        time.Duration
 	taskWarmup     time.Duration
+	taskStartDelay time.Duration
 	loss           lifecycle.LossRule
 }
 
@@ -95,6 +96,7 @@ func addServerFlags(cmd *cobra.Command, o *upOptions) {
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
 	f.DurationVar(&o.history, "task-history", events.DefaultHistory, "how long stopped tasks stay readable by gantry tasks and gantry why")
 	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
+	f.DurationVar(&o.taskStartDelay, "task-start-delay", service.DefaultSettings.MaxStartDelay, "how long a service whose tasks cannot start pauses at most between attempts; as on AWS unless set")
 	addLossFlags(cmd, &o.loss)
 }
 
@@ -136,6 +138,9 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	if o.taskWarmup < 0 {
 		return fmt.Errorf("--task-warmup %s: a time cannot be negative", o.taskWarmup)
 	}
+	if o.taskStartDelay < service.DefaultSettings.StartDelay {
+		return fmt.Errorf("--task-start-delay %s: the first pause is %s already", o.taskStartDelay, service.DefaultSettings.StartDelay)
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -173,7 +178,7 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	p.step("data dir %s, region %s, account %s", d.path, id.Region, id.Account)
 
 	scheduling := service.DefaultSettings
-	scheduling.Warmup = o.taskWarmup
+	scheduling.Warmup, scheduling.MaxStartDelay = o.taskWarmup, o.taskStartDelay
 	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, history: o.history, log: log})
 	if err != nil {
 		return err
