@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
-// A fleet is a service in a cluster of its own.
-type fleet struct {
+// A rollout is a service on its way, in a cluster of its own.
+type rollout struct {
 	*server
 	t       *testing.T
 	c       *ecs.Client
@@ -22,10 +22,10 @@ type fleet struct {
 	good    string // the task definition that it began with
 }
 
-// fleet creates a service of three tasks and waits until it is stable.
-func (s *server) fleet(t *testing.T, change ...func(*ecs.CreateServiceInput)) *fleet {
+// rollout creates a service of three tasks and waits until it is stable.
+func (s *server) rollout(t *testing.T, change ...func(*ecs.CreateServiceInput)) *rollout {
 	t.Helper()
-	f := &fleet{server: s, t: t, c: s.sdk(), cluster: s.cluster(t), good: s.define(t, nil)}
+	f := &rollout{server: s, t: t, c: s.sdk(), cluster: s.cluster(t), good: s.define(t, nil)}
 	in := &ecs.CreateServiceInput{Cluster: &f.cluster, ServiceName: aws.String("web"), TaskDefinition: &f.good, DesiredCount: aws.Int32(3)}
 	for _, c := range change {
 		c(in)
@@ -36,10 +36,10 @@ func (s *server) fleet(t *testing.T, change ...func(*ecs.CreateServiceInput)) *f
 }
 
 // look is the service as it is.
-func (f *fleet) look() types.Service { return describeService(f.t, f.c, f.cluster, "web") }
+func (f *rollout) look() types.Service { return describeService(f.t, f.c, f.cluster, "web") }
 
 // stable waits as AWS's own waiter does, only faster.
-func (f *fleet) stable() types.Service {
+func (f *rollout) stable() types.Service {
 	f.t.Helper()
 	if err := stableWaiter(f.c).Wait(f.t.Context(), &ecs.DescribeServicesInput{Cluster: &f.cluster, Services: []string{"web"}}, stateWithin); err != nil {
 		f.t.Fatalf("%v\n%s", err, showService(f.look()))
@@ -48,7 +48,7 @@ func (f *fleet) stable() types.Service {
 }
 
 // until waits for a state of the service.
-func (f *fleet) until(what string, is func(types.Service) bool) types.Service {
+func (f *rollout) until(what string, is func(types.Service) bool) types.Service {
 	f.t.Helper()
 	var last types.Service
 	eventually(f.t, what, func() (bool, string) {
@@ -58,7 +58,7 @@ func (f *fleet) until(what string, is func(types.Service) bool) types.Service {
 	return last
 }
 
-func (f *fleet) update(change func(*ecs.UpdateServiceInput)) types.Service {
+func (f *rollout) update(change func(*ecs.UpdateServiceInput)) types.Service {
 	f.t.Helper()
 	in := &ecs.UpdateServiceInput{Cluster: &f.cluster, Service: aws.String("web")}
 	change(in)
@@ -66,14 +66,14 @@ func (f *fleet) update(change func(*ecs.UpdateServiceInput)) types.Service {
 }
 
 // deployment is the newest, as DescribeServiceDeployments shows it.
-func (f *fleet) deployment() types.ServiceDeployment {
+func (f *rollout) deployment() types.ServiceDeployment {
 	f.t.Helper()
 	list := must(f.t, f.c.ListServiceDeployments, &ecs.ListServiceDeploymentsInput{Cluster: &f.cluster, Service: aws.String("web")}).ServiceDeployments
 	return must(f.t, f.c.DescribeServiceDeployments, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*list[0].ServiceDeploymentArn}}).ServiceDeployments[0]
 }
 
 // ended waits until the newest deployment has a status.
-func (f *fleet) ended(want types.ServiceDeploymentStatus) types.ServiceDeployment {
+func (f *rollout) ended(want types.ServiceDeploymentStatus) types.ServiceDeployment {
 	f.t.Helper()
 	var last types.ServiceDeployment
 	eventually(f.t, "the deployment to be "+string(want), func() (bool, string) {
@@ -84,7 +84,7 @@ func (f *fleet) ended(want types.ServiceDeploymentStatus) types.ServiceDeploymen
 }
 
 // tasks are all that the service has started and gantry remembers.
-func (f *fleet) tasks(status types.DesiredStatus) []types.Task {
+func (f *rollout) tasks(status types.DesiredStatus) []types.Task {
 	f.t.Helper()
 	arns := must(f.t, f.c.ListTasks, &ecs.ListTasksInput{Cluster: &f.cluster, ServiceName: aws.String("web"), DesiredStatus: status}).TaskArns
 	if len(arns) == 0 {
@@ -125,7 +125,7 @@ func TestBadDeploymentsAreRolledBack(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := s.fleet(t, breaker, func(in *ecs.CreateServiceInput) { in.Tags = tt.tags })
+			f := s.rollout(t, breaker, func(in *ecs.CreateServiceInput) { in.Tags = tt.tags })
 			good := f.tasks(types.DesiredStatusRunning)
 			bad := s.define(t, func(_ *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) { tt.bad(c) })
 			f.update(func(in *ecs.UpdateServiceInput) { in.TaskDefinition = &bad })
@@ -151,7 +151,7 @@ func TestBadDeploymentsAreRolledBack(t *testing.T) {
 // the service says so; another definition is tried at once.
 func TestStartsAreThrottled(t *testing.T) {
 	t.Parallel()
-	f := gantry(t).fleet(t, func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(1) })
+	f := gantry(t).rollout(t, func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(1) })
 	bad := f.define(t, func(_ *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) {
 		c.Image = aws.String("127.0.0.1:1/nothing:1")
 	})
@@ -173,7 +173,7 @@ func TestStartsAreThrottled(t *testing.T) {
 // told to go on.
 func TestPauseHook(t *testing.T) {
 	t.Parallel()
-	f := gantry(t).fleet(t, func(in *ecs.CreateServiceInput) {
+	f := gantry(t).rollout(t, func(in *ecs.CreateServiceInput) {
 		in.DeploymentConfiguration = &types.DeploymentConfiguration{Strategy: types.DeploymentStrategyBlueGreen, LifecycleHooks: []types.DeploymentLifecycleHook{{
 			TargetType:      types.DeploymentLifecycleHookTargetTypePause,
 			LifecycleStages: []types.DeploymentLifecycleHookStage{types.DeploymentLifecycleHookStagePostScaleUp},
@@ -206,7 +206,7 @@ func TestPauseHook(t *testing.T) {
 
 // proceed waits until the newest deployment is at a hook, and tells it to go on. It is
 // the deployment as it was while it waited.
-func (f *fleet) proceed(action types.DeploymentLifecycleHookAction) types.ServiceDeployment {
+func (f *rollout) proceed(action types.DeploymentLifecycleHookAction) types.ServiceDeployment {
 	f.t.Helper()
 	var d types.ServiceDeployment
 	eventually(f.t, "the deployment to wait at a hook", func() (bool, string) {
@@ -223,7 +223,7 @@ func (f *fleet) proceed(action types.DeploymentLifecycleHookAction) types.Servic
 // follows.
 func TestEarlySuccess(t *testing.T) {
 	t.Parallel()
-	f := gantry(t).fleet(t, func(in *ecs.CreateServiceInput) {
+	f := gantry(t).rollout(t, func(in *ecs.CreateServiceInput) {
 		in.DesiredCount = aws.Int32(2)
 		in.DeploymentConfiguration = &types.DeploymentConfiguration{
 			MinimumHealthyPercent: aws.Int32(50), MaximumPercent: aws.Int32(100),
@@ -254,7 +254,7 @@ func TestKilledDuringARollout(t *testing.T) {
 	t.Parallel()
 	s := own(t)
 	s.load(t, "worker")
-	f := s.fleet(t, func(in *ecs.CreateServiceInput) {
+	f := s.rollout(t, func(in *ecs.CreateServiceInput) {
 		in.DesiredCount = aws.Int32(6)
 		in.DeploymentConfiguration = &types.DeploymentConfiguration{MinimumHealthyPercent: aws.Int32(66), MaximumPercent: aws.Int32(120)}
 	})
@@ -307,7 +307,7 @@ func TestKilledDuringARollout(t *testing.T) {
 // TestServiceIsReplaced: a task that is stopped, or whose program ends, is replaced.
 func TestServiceIsReplaced(t *testing.T) {
 	t.Parallel()
-	f := gantry(t).fleet(t, func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(2) })
+	f := gantry(t).rollout(t, func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(2) })
 	first := f.tasks(types.DesiredStatusRunning)
 	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
 	defer cancel()
