@@ -29,7 +29,8 @@ type offered struct {
 	monitoring *ecsapi.MonitoringConfiguration
 }
 
-// checkOffered refuses them where they ask for something: an empty list asks for nothing.
+// checkOffered refuses them where they ask for something: an empty list asks for
+// nothing, nor does a Service Connect that is turned off.
 func checkOffered(o offered) error {
 	for _, absent := range []struct {
 		used bool
