@@ -42,6 +42,8 @@ bench: build ## benchmarks, with peers beside us in the same run
 	@$(GO) test -run '^$$' -bench . ./internal/placement/
 	@$(GO) run ./bench/launch
 	@$(GO) run ./bench/api
+	@$(GO) run ./bench/throughput
+	@$(GO) run ./bench/recovery
 
 clean:
 	rm -rf bin build/samples build/cache build/tools internal/agent/runtime/embedded/*.zst

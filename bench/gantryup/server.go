@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gantry/bench/client"
+	"gantry/internal/wire/ecsapi"
 )
 
 // readyWithin bounds how long gantry may take to come up.
@@ -31,10 +32,10 @@ type Server struct {
 	log          bytes.Buffer // of stderr; whole once the process has ended
 }
 
-// Start starts a gantry on a free port and returns when it is ready.
-func Start(program, dir string) (*Server, error) {
+// Start starts a gantry on a free port, with flags of its own, and returns when it is ready.
+func Start(program, dir string, flags ...string) (*Server, error) {
 	s := &Server{program: program, dir: dir, lines: make(chan string, 64)}
-	s.cmd = exec.Command(program, "up", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "warn")
+	s.cmd = exec.Command(program, append([]string{"up", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "warn"}, flags...)...)
 	s.cmd.Stderr = &s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -98,6 +99,28 @@ func (s *Server) readAPI() error {
 		}
 	}
 	return nil
+}
+
+// Joined returns when the machine is a container instance of the default cluster.
+func (s *Server) Joined(within time.Duration) error {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var listed ecsapi.ListContainerInstancesOutput
+		if err := s.API.Call("ListContainerInstances", &ecsapi.ListContainerInstancesInput{}, &listed); err != nil {
+			return err
+		}
+		if len(listed.ContainerInstanceArns) == 0 {
+			continue
+		}
+		var out ecsapi.DescribeContainerInstancesOutput
+		if err := s.API.Call("DescribeContainerInstances", &ecsapi.DescribeContainerInstancesInput{
+			ContainerInstances: listed.ContainerInstanceArns}, &out); err != nil {
+			return err
+		}
+		if i := out.ContainerInstances; len(i) > 0 && i[0].AgentConnected != nil && *i[0].AgentConnected {
+			return nil
+		}
+	}
+	return fmt.Errorf("the machine is no container instance after %s", within)
 }
 
 // Terminate stops gantry and leaves its tasks running.

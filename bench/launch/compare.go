@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gantry/bench/measure"
+	"gantry/bench/running"
 )
 
 // crowd is how many containers are started at once.
@@ -41,7 +42,7 @@ type score struct {
 }
 
 // compare lets the peers take turns until the budget is used up.
-func compare(ctx context.Context, o options, s *signals, peers []peer) error {
+func compare(ctx context.Context, o options, s *running.Signals, peers []peer) error {
 	scores := make([]score, len(peers))
 	for _, p := range peers { // what is slow once
 		if _, err := turn(s, p, 1); err != nil {
@@ -84,7 +85,7 @@ type result struct {
 }
 
 // turn lets a peer start n containers, and waits until they are gone again.
-func turn(s *signals, p peer, n int) (result, error) {
+func turn(s *running.Signals, p peer, n int) (result, error) {
 	used := measure.Family(p.pid())
 	began := time.Now()
 	errs := make([]error, n)
@@ -97,7 +98,7 @@ func turn(s *signals, p peer, n int) (result, error) {
 		calls.Wait()
 		answered <- time.Since(began)
 	}()
-	took, conns, err := s.await(began, n)
+	took, conns, err := s.Await(began, n)
 	for _, c := range conns {
 		c.Close()
 	}

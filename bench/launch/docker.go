@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"gantry/bench/running"
 )
 
 // dockerPackages are what Docker Engine needs that a Debian without it may lack.
@@ -152,7 +154,7 @@ func (p *dockerPeer) counted() bool { return false }
 func (p *dockerPeer) begin() error {
 	var made struct{ ID string }
 	err := p.call(http.MethodPost, "/containers/create?name=bench-"+strconv.FormatInt(p.next.Add(1), 10), map[string]any{
-		"Image": imageName, "ExposedPorts": map[string]any{"8080/tcp": struct{}{}},
+		"Image": running.ImageName, "ExposedPorts": map[string]any{"8080/tcp": struct{}{}},
 		"HostConfig": map[string]any{
 			"Binds": []string{p.folder + ":/bench"}, "NetworkMode": "bridge",
 			"PortBindings": map[string]any{"8080/tcp": []map[string]string{{"HostPort": ""}}},

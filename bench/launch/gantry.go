@@ -7,6 +7,7 @@ import (
 
 	"gantry/bench/client"
 	"gantry/bench/gantryup"
+	"gantry/bench/running"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -40,7 +41,7 @@ func (p *gantryPeer) prepare(image, folder string) error {
 		Family: new(family), NetworkMode: ecsapi.NetworkModeBridge,
 		Volumes: []ecsapi.Volume{{Name: new("bench"), Host: &ecsapi.HostVolumeProperties{SourcePath: &folder}}},
 		ContainerDefinitions: []ecsapi.ContainerDefinition{{
-			Name: new("hello"), Image: new(imageName), Cpu: new(int32(10)), Memory: new(int32(32)),
+			Name: new("hello"), Image: new(running.ImageName), Cpu: new(int32(10)), Memory: new(int32(32)),
 			PortMappings: []ecsapi.PortMapping{{ContainerPort: new(int32(8080)), HostPort: new(int32(0))}},
 			MountPoints:  []ecsapi.MountPoint{{SourceVolume: new("bench"), ContainerPath: new("/bench")}},
 			LogConfiguration: &ecsapi.LogConfiguration{LogDriver: ecsapi.LogDriverAwslogs, Options: map[string]string{
@@ -51,29 +52,7 @@ func (p *gantryPeer) prepare(image, folder string) error {
 	}, nil); err != nil {
 		return err
 	}
-	return p.waitForInstance()
-}
-
-// waitForInstance returns when the machine is an instance of the cluster.
-func (p *gantryPeer) waitForInstance() error {
-	for end := time.Now().Add(startWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		var listed ecsapi.ListContainerInstancesOutput
-		if err := p.server.API.Call("ListContainerInstances", &ecsapi.ListContainerInstancesInput{}, &listed); err != nil {
-			return err
-		}
-		if len(listed.ContainerInstanceArns) == 0 {
-			continue
-		}
-		var out ecsapi.DescribeContainerInstancesOutput
-		if err := p.server.API.Call("DescribeContainerInstances", &ecsapi.DescribeContainerInstancesInput{
-			ContainerInstances: listed.ContainerInstanceArns}, &out); err != nil {
-			return err
-		}
-		if i := out.ContainerInstances; len(i) > 0 && i[0].AgentConnected != nil && *i[0].AgentConnected {
-			return nil
-		}
-	}
-	return fmt.Errorf("the machine is no container instance after %s", startWithin)
+	return p.server.Joined(running.Within)
 }
 
 func (p *gantryPeer) name() string { return "gantry, RunTask, bridge, port, awslogs" }
@@ -104,7 +83,7 @@ func (p *gantryPeer) begin() error {
 }
 
 func (p *gantryPeer) settle() error {
-	for end := time.Now().Add(startWithin); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(running.Within); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		var out ecsapi.DescribeClustersOutput
 		if err := p.server.API.Call("DescribeClusters", &ecsapi.DescribeClustersInput{}, &out); err != nil {
 			return err
@@ -113,7 +92,7 @@ func (p *gantryPeer) settle() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("tasks still run after %s", startWithin)
+	return fmt.Errorf("tasks still run after %s", running.Within)
 }
 
 func (p *gantryPeer) close() error { return p.server.Down() }

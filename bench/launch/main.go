@@ -19,7 +19,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -27,6 +26,7 @@ import (
 
 	"gantry/bench/alone"
 	"gantry/bench/measure"
+	"gantry/bench/running"
 )
 
 type options struct {
@@ -71,15 +71,15 @@ func run(o options) (err error) {
 	// Told to end, it takes everything down that it has started.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	image, err := packImage(dir)
+	image, err := running.Pack(dir)
 	if err != nil {
 		return err
 	}
-	signals, err := listen(filepath.Join(dir, "signal"))
+	signals, err := running.Listen(filepath.Join(dir, "signal"))
 	if err != nil {
 		return err
 	}
-	defer signals.close()
+	defer signals.Close()
 
 	var peers []peer
 	defer func() {
@@ -87,17 +87,17 @@ func run(o options) (err error) {
 			err = errors.Join(err, p.close())
 		}
 	}()
-	g, err := openGantry(o.program, filepath.Join(dir, "g"), image, signals.dir)
+	g, err := openGantry(o.program, filepath.Join(dir, "g"), image, signals.Dir)
 	if err != nil {
 		return err
 	}
 	peers = append(peers, g)
-	b, err := openBare(context.WithoutCancel(ctx), filepath.Join(dir, "b"), image, signals.dir)
+	b, err := openBare(context.WithoutCancel(ctx), filepath.Join(dir, "b"), image, signals.Dir)
 	if err != nil {
 		return err
 	}
 	peers = append(peers, b)
-	if d, why := openDocker(o.docker, filepath.Join(dir, "d"), image, signals.dir); d != nil {
+	if d, why := openDocker(o.docker, filepath.Join(dir, "d"), image, signals.Dir); d != nil {
 		peers = append(peers, d)
 	} else {
 		fmt.Printf("Docker Engine: left out: %v\n", why)
@@ -113,20 +113,3 @@ func dockerFolder() string {
 	}
 	return filepath.Join(cache, "gantry-bench", "docker")
 }
-
-// packImage builds the program and makes an image of it, as docker save would write it.
-func packImage(dir string) (string, error) {
-	binary := filepath.Join(dir, "hello")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./bench/launch/hello")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
-	}
-	if out, err := exec.Command("go", "run", "./samples/pack", "-out", dir, "hello="+binary).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("pack the image: %w\n%s", err, out)
-	}
-	return filepath.Join(dir, "hello.tar"), nil
-}
-
-// imageName is what samples/pack calls the image.
-const imageName = "gantry/sample-hello:latest"

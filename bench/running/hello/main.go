@@ -1,4 +1,4 @@
-// Command hello is what bench/launch starts in containers: it prints a line, tells
+// Command hello is what benchmarks start in containers: it prints a line, tells
 // by a socket that it runs, and ends when the other side closes that.
 package main
 
