@@ -2,8 +2,6 @@ package events
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,8 +12,6 @@ import (
 	"gantry/internal/wire/ecsapi"
 	"gantry/internal/wire/eventsapi"
 )
-
-func readAll(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
 
 // step writes the next version of a task.
 func step(id string, version int64, last gantry.TaskStatus) func(*store.Tx) {
