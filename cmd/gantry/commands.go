@@ -56,6 +56,7 @@ func (c *control) commands(life context.Context, m machine) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		return c.output(r.Context(), m, flushed{w}, from)
 	})
+	c.handleHistory(handle, m)
 	handle("GET /backup", func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		return writeBackup(r.Context(), w, c.identity, c.store)

@@ -76,6 +76,7 @@ type controlConfig struct {
 	scheduling     service.Settings
 	loss           lifecycle.LossRule // when the tasks of silent agents are replaced
 	history        time.Duration      // how long stopped tasks stay readable
+	stoppedFor     time.Duration      // how long DescribeTasks shows stopped tasks; an hour where 0
 	// leaving says that this machine is being emptied: nothing new is started.
 	leaving bool
 	log     *slog.Logger
@@ -153,7 +154,11 @@ func (c *control) make(ctx context.Context) (err error) {
 		Store: c.store, Ledger: c.ledger, Settings: c.scheduling, Now: time.Now,
 		NewTaskID: newTaskID, NewUUID: uuid.NewString, NewSeed: rand.Uint64, Log: c.log,
 	}
-	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: lifecycle.DefaultLimits, Loss: c.loss, Now: time.Now, Log: c.log}
+	limits := lifecycle.DefaultLimits
+	if c.stoppedFor > 0 {
+		limits.Stopped = c.stoppedFor
+	}
+	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: limits, Loss: c.loss, Now: time.Now, Log: c.log}
 	c.desk = join.New(join.Config{Place: place, Store: c.store, Now: time.Now})
 	if c.shelf, err = images.Open(c.dir.file(imagesFolder), images.DefaultLimit); err != nil {
 		return fmt.Errorf("open the loaded images: %w", err)

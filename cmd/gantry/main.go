@@ -48,7 +48,7 @@ eval "$(gantry env)", and use aws ecs as you know it.`,
 	root.AddCommand(
 		newUp(), newServer(), newAgent(), newDown(),
 		newToken(), newActivation(),
-		newEnv(), newStatus(), newLogs(), newImage(),
+		newEnv(), newStatus(), newLogs(), newTasks(), newWhy(), newEvents(), newImage(),
 		newBackup(), newRestore(),
 		newDocs(), newVersion(),
 	)

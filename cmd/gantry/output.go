@@ -21,11 +21,11 @@ const followEvery = 200 * time.Millisecond
 // output prints what a container has printed: from CloudWatch Logs where its
 // driver put it there, else from what the driver keeps on this machine.
 func (c *control) output(ctx context.Context, m machine, w io.Writer, from outputRequest) error {
-	def, ok := store.Definitions.Get(c.store.View(), string(from.task.Definition))
-	if !ok {
-		return fmt.Errorf("task definition %s is gone", from.task.Definition)
+	var containers []ecsapi.ContainerDefinition // none where the definition was deleted: then files are all there can be
+	if def, ok := store.Definitions.Get(c.store.View(), string(from.task.Definition)); ok {
+		containers = def.Wire.ContainerDefinitions
 	}
-	for _, d := range def.Wire.ContainerDefinitions {
+	for _, d := range containers {
 		if l := d.LogConfiguration; wire.Value(d.Name) == from.container && l != nil && l.LogDriver == ecsapi.LogDriverAwslogs {
 			return c.logStream(ctx, w, from, l.Options)
 		}

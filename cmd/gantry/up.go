@@ -41,6 +41,7 @@ type upOptions struct {
 	logLevel       string
 	pullBehavior   string
 	history        time.Duration
+	stoppedFor     time.Duration
 	taskWarmup     time.Duration
 	taskStartDelay time.Duration
 	loss           lifecycle.LossRule
@@ -94,6 +95,7 @@ func addServerFlags(cmd *cobra.Command, o *upOptions) {
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
 	f.BoolVar(&o.plainHTTP, "insecure-plain-http", false, "speak plain HTTP also where other machines can reach the endpoint; for trusted networks only")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
+	f.DurationVar(&o.stoppedFor, "stopped-task-retention", lifecycle.DefaultLimits.Stopped, "how long DescribeTasks shows tasks that have stopped; AWS shows them for an hour at least")
 	f.DurationVar(&o.history, "task-history", events.DefaultHistory, "how long stopped tasks stay readable by gantry tasks and gantry why")
 	f.DurationVar(&o.taskWarmup, "task-warmup", service.DefaultSettings.Warmup, "how long a service's task without a health check has to run until it counts as healthy; as on AWS unless set")
 	f.DurationVar(&o.taskStartDelay, "task-start-delay", service.DefaultSettings.MaxStartDelay, "how long a service whose tasks cannot start pauses at most between attempts; as on AWS unless set")
@@ -179,7 +181,7 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 
 	scheduling := service.DefaultSettings
 	scheduling.Warmup, scheduling.MaxStartDelay = o.taskWarmup, o.taskStartDelay
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, history: o.history, log: log})
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, history: o.history, stoppedFor: o.stoppedFor, log: log})
 	if err != nil {
 		return err
 	}

@@ -89,6 +89,7 @@ type Search struct {
 
 // Stopped finds tasks that have stopped, the one that stopped last first, also those that the store has forgotten.
 func (e *Engine) Stopped(s Search) (out []Ended, err error) {
+	out = []Ended{}
 	seen := map[string]bool{}
 	for entry, err := range e.history.Newest() {
 		if err != nil {
