@@ -22,7 +22,6 @@ func TestOtherServices(t *testing.T) {
 		{"application-autoscaling describe-scalable-targets --service-namespace ecs", "(UnknownOperationException) when calling the DescribeScalableTargets operation"},
 		{"servicediscovery list-namespaces", "(UnknownOperationException)"},
 		{"lambda list-functions", "(UnknownOperationException)"},
-		{"ecs list-gateways", "(UnsupportedOperationException)"},
 		{"s3api list-buckets", "An error occurred"},
 	} {
 		got := s.awsError(t, strings.Fields(c.command)...)

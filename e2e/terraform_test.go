@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// A terraform is the genuine Terraform with a configuration of a test's own.
+type terraform struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+// providerMirror is a folder that holds the AWS provider as Terraform's file system mirrors do; "" where there is none.
+func providerMirror() string {
+	candidates := filepath.SplitList(os.Getenv("GANTRY_TERRAFORM_PLUGINS"))
+	candidates = append(candidates, os.Getenv("TF_PLUGIN_CACHE_DIR"), "/opt/tf-plugins", "/usr/share/terraform/plugins", "/usr/local/share/terraform/plugins")
+	if home, err := os.UserHomeDir(); err == nil {
+		candidates = append(candidates, filepath.Join(home, ".terraform.d", "plugins"), filepath.Join(home, ".terraform.d", "plugin-cache"))
+	}
+	for _, dir := range slices.DeleteFunc(candidates, func(dir string) bool { return dir == "" }) {
+		aws := filepath.Join(dir, "registry.terraform.io", "hashicorp", "aws")
+		unpacked, _ := filepath.Glob(filepath.Join(aws, "5.*", runtime.GOOS+"_"+runtime.GOARCH))
+		packed, _ := filepath.Glob(filepath.Join(aws, "terraform-provider-aws_5.*_"+runtime.GOOS+"_"+runtime.GOARCH+".zip"))
+		if len(unpacked)+len(packed) > 0 {
+			return dir
+		}
+	}
+	return ""
+}
+
+// newTerraform initializes a configuration of testdata against a server, or skips the test.
+func newTerraform(t *testing.T, s *server, configuration string) *terraform {
+	t.Helper()
+	need(t, "terraform")
+	mirror := providerMirror()
+	if mirror == "" {
+		t.Skip("no mirror of Terraform's provider hashicorp/aws 5: name its folder in GANTRY_TERRAFORM_PLUGINS")
+	}
+	text, err := os.ReadFile(filepath.Join("testdata", configuration))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tf := &terraform{t: t, dir: t.TempDir()}
+	settings := filepath.Join(tf.dir, "cli.tfrc")
+	for name, content := range map[string]string{
+		"main.tf":  string(text),
+		"cli.tfrc": fmt.Sprintf("disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path    = %q\n    include = [\"registry.terraform.io/hashicorp/aws\"]\n  }\n}\n", mirror),
+	} {
+		if err := os.WriteFile(filepath.Join(tf.dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := filepath.Join(tf.dir, "home")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tf.env = append(slices.Clone(s.env), "HOME="+home, "TF_CLI_CONFIG_FILE="+settings, "TF_IN_AUTOMATION=1", "TF_INPUT=0")
+	tf.must("init", "-no-color")
+	return tf
+}
+
+// run runs one command and returns its exit code and what it printed.
+func (tf *terraform) run(args ...string) (code int, out string) {
+	tf.t.Helper()
+	cmd := exec.CommandContext(tf.t.Context(), "terraform", args...)
+	cmd.Dir, cmd.Env = tf.dir, tf.env
+	text, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode(), string(text)
+	}
+	if err != nil {
+		tf.t.Fatalf("terraform %s: %v", strings.Join(args, " "), err)
+	}
+	return 0, string(text)
+}
+
+func (tf *terraform) must(args ...string) string {
+	tf.t.Helper()
+	code, out := tf.run(args...)
+	if code != 0 {
+		tf.t.Fatalf("terraform %s ends with %d:\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// TestTerraform: a cluster with a capacity provider, a log group, a task definition and a service are made, need no change
+// afterwards, roll to another definition, and go.
+func TestTerraform(t *testing.T) {
+	t.Parallel()
+	s := gantry(t)
+	name := family(t)
+	tf := newTerraform(t, s, "terraform.tf")
+	with := func(greeting string, args ...string) []string {
+		return append(args, "-no-color", "-var", "name="+name, "-var", "greeting="+greeting)
+	}
+	destroyed := false
+	destroy := with("two", "destroy", "-auto-approve")
+	defer func() {
+		if !destroyed {
+			tf.run(destroy...)
+		}
+	}()
+	unchanged := func(greeting string) {
+		t.Helper()
+		if code, out := tf.run(with(greeting, "plan", "-detailed-exitcode")...); code != 0 {
+			t.Fatalf("the plan after the apply is not empty (%d):\n%s", code, out)
+		}
+	}
+	running := func(definition string) {
+		t.Helper()
+		if got := describeService(t, s.sdk(), name, "web"); got.RunningCount != 2 || !strings.HasSuffix(*got.TaskDefinition, definition) ||
+			len(got.Deployments) != 1 || got.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
+			t.Fatalf("applied, and not steady with %s: %s", definition, showService(got))
+		}
+	}
+	if out := tf.must(with("one", "apply", "-auto-approve")...); !strings.Contains(out, `caller = "arn:aws:iam::123456789012:root"`) {
+		t.Errorf("the caller is not told:\n%s", out)
+	}
+	running(name + ":1")
+	unchanged("one")
+
+	tf.must(with("two", "apply", "-auto-approve")...)
+	running(name + ":2")
+	unchanged("two")
+
+	tf.must(destroy...)
+	destroyed = true
+	out := must(t, s.sdk().DescribeClusters, &ecs.DescribeClustersInput{Clusters: []string{name}})
+	if len(out.Clusters) != 1 || *out.Clusters[0].Status != "INACTIVE" {
+		t.Errorf("destroyed, and there is %+v", out.Clusters)
+	}
+}
