@@ -50,6 +50,10 @@ func (p Place) ServiceRevision(r *ServiceRevision) ARN { return p.ecs("service-r
 
 func (p Place) ServiceDeployment(d *Deployment) ARN { return p.ecs("service-deployment/" + d.Key()) }
 
+func (p Place) TaskSet(s *TaskSet) ARN {
+	return p.ecs("task-set/" + string(s.Cluster) + "/" + string(s.Service) + "/" + s.ID.StartedBy())
+}
+
 func (p Place) CapacityProvider(name string) ARN { return p.ecs("capacity-provider/" + name) }
 
 // Root is the account's root principal, as STS tells it.

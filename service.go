@@ -36,8 +36,13 @@ type Service struct {
 	// Configuration is the deployment configuration that the next deployment begins
 	// with; minimumHealthyPercent and maximumPercent hold at once.
 	Configuration *ecsapi.DeploymentConfiguration `json:"configuration,omitzero"`
-	// Deployment is the newest service deployment, the only one that starts tasks.
-	Deployment DeploymentID `json:"deployment"`
+	// Deployment is the newest service deployment, the only one that starts tasks; a
+	// service with TaskSets has none.
+	Deployment DeploymentID `json:"deployment,omitzero"`
+	// Controller is EXTERNAL for a service with TaskSets; empty is ECS.
+	Controller ecsapi.DeploymentControllerType `json:"controller,omitzero"`
+	// PrimaryTaskSet is the one whose definition the service shows as its own.
+	PrimaryTaskSet RevisionID `json:"primaryTaskSet,omitzero"`
 
 	Constraints []ecsapi.PlacementConstraint `json:"constraints,omitzero"`
 	Strategies  []ecsapi.PlacementStrategy   `json:"strategies,omitzero"`
@@ -60,6 +65,9 @@ type Service struct {
 // Key is the service's place in the store: "<cluster>/<service>". Its ServiceHistory
 // lies under the same key in a table of its own.
 func (s *Service) Key() string { return string(s.Cluster) + "/" + string(s.Name) }
+
+// HasTaskSets reports whether the service's deployment controller is EXTERNAL.
+func (s *Service) HasTaskSets() bool { return s.Controller == ecsapi.DeploymentControllerTypeExternal }
 
 // A RevisionID is the digits that end a service revision's ARN. The entry of
 // service.deployments that brings the revision about has the same digits.
@@ -115,6 +123,8 @@ type ServiceHistory struct {
 	Unplaced *Unplaced `json:"unplaced,omitzero"`
 	// Rebalance is set while tasks are moved to an emptier availability zone.
 	Rebalance *Rebalance `json:"rebalance,omitzero"`
+	// TaskSets are the states of a service's task sets.
+	TaskSets []TaskSetState `json:"taskSets,omitzero"`
 }
 
 // Key is the history's place in the store, the same as its service's.

@@ -145,6 +145,12 @@ func (s *Service) Operations() *ecsapi.Operations {
 		StopServiceDeployment:      s.stopServiceDeployment,
 		ContinueServiceDeployment:  s.continueServiceDeployment,
 
+		CreateTaskSet:               s.createTaskSet,
+		UpdateTaskSet:               s.updateTaskSet,
+		DeleteTaskSet:               s.deleteTaskSet,
+		DescribeTaskSets:            s.describeTaskSets,
+		UpdateServicePrimaryTaskSet: s.updateServicePrimaryTaskSet,
+
 		RegisterContainerInstance:     s.registerContainerInstance,
 		DeregisterContainerInstance:   s.deregisterContainerInstance,
 		DescribeContainerInstances:    s.describeContainerInstances,

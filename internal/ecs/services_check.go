@@ -59,10 +59,10 @@ func checkOffered(o offered) error {
 }
 
 func checkController(c *ecsapi.DeploymentController) error {
-	if c == nil || c.Type == ecsapi.DeploymentControllerTypeEcs {
+	if c == nil || c.Type == ecsapi.DeploymentControllerTypeEcs || c.Type == ecsapi.DeploymentControllerTypeExternal {
 		return nil
 	}
-	return notYet("The deploymentController %s is not offered by gantry yet: use ECS.", c.Type)
+	return notYet("The deploymentController %s is not offered by gantry yet: use ECS or EXTERNAL.", c.Type)
 }
 
 // deployable finds the task definition of a new revision.
@@ -115,9 +115,15 @@ func checkService(sv *gantry.Service, revision *gantry.ServiceRevision, d *gantr
 	if err := checkRebalancing(sv); err != nil {
 		return err
 	}
+	return checkPlacement(sv, revision.LaunchType, d)
+}
+
+// checkPlacement checks a service's constraints and strategies, together with those of
+// the definition.
+func checkPlacement(sv *gantry.Service, launch ecsapi.LaunchType, d *gantry.Definition) error {
 	_, err := placement.Compile(ledger.Spec(ledger.Batch{
 		Definition:  d,
-		Task:        gantry.Task{Cluster: sv.Cluster, LaunchType: revision.LaunchType, Group: gantry.ServiceGroup(string(sv.Name))},
+		Task:        gantry.Task{Cluster: sv.Cluster, LaunchType: launch, Group: gantry.ServiceGroup(string(sv.Name))},
 		Constraints: sv.Constraints, Strategies: sv.Strategies,
 	}))
 	if wrong, ok := errors.AsType[*placement.InvalidError](err); ok {

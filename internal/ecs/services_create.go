@@ -39,7 +39,7 @@ func checkCreate(in *ecsapi.CreateServiceInput) error {
 		return invalid("Service name %s is invalid: up to 255 letters, digits, hyphens and underscores are allowed.", wire.Shorten(name))
 	case in.Role != nil:
 		return invalid("A role is for services with a load balancer: leave it out.")
-	case in.LaunchType != "" && in.CapacityProviderStrategy != nil:
+	case in.LaunchType != "" && len(in.CapacityProviderStrategy) > 0:
 		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
@@ -64,7 +64,7 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 	if err != nil {
 		return nil, err
 	}
-	if len(c.DefaultStrategy) > 0 && in.LaunchType == "" {
+	if len(c.DefaultStrategy) > 0 && in.LaunchType == "" && !external(in.DeploymentController) {
 		return nil, notYet("Cluster %s has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL.", c.Name)
 	}
 	token, earlier, err := s.serviceToken(tx, c.Name, in)
@@ -92,29 +92,45 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 		EnableExecuteCommand: wire.Value(in.EnableExecuteCommand),
 		CreatedAt:            now, CreatedBy: string(s.caller(ctx)),
 	}
+	if external(in.DeploymentController) {
+		made.Controller = ecsapi.DeploymentControllerTypeExternal
+	}
 	made.Configuration = configure(nil, in.DeploymentConfiguration, made.Scheduling)
 	made.Rebalancing = cmp.Or(in.AvailabilityZoneRebalancing, defaultRebalancing(made))
-	if err := checkScheduling(made, in.DesiredCount); err != nil {
-		return nil, err
+	if made.HasTaskSets() {
+		err = completeExternal(made, in)
+	} else {
+		err = s.deployFirst(tx, now, made, in)
 	}
-	d, err := s.deployable(tx, in.TaskDefinition)
 	if err != nil {
 		return nil, err
 	}
-	revision := &gantry.ServiceRevision{
-		Cluster: c.Name, Service: made.Name, Definition: d.Name,
-		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2),
-	}
-	if err := checkService(made, revision, d); err != nil {
-		return nil, err
-	}
-	s.deploy(tx, now, made, revision, nil)
 	store.ServiceHistories.Put(tx, &gantry.ServiceHistory{Cluster: made.Cluster, Service: made.Name})
 	store.Services.Put(tx, made)
 	if token != nil {
 		store.ClientTokens.Put(tx, token)
 	}
 	return made, nil
+}
+
+// deployFirst begins a new service's first deployment.
+func (s *Service) deployFirst(tx *store.Tx, now time.Time, made *gantry.Service, in *ecsapi.CreateServiceInput) error {
+	if err := checkScheduling(made, in.DesiredCount); err != nil {
+		return err
+	}
+	d, err := s.deployable(tx, in.TaskDefinition)
+	if err != nil {
+		return err
+	}
+	revision := &gantry.ServiceRevision{
+		Cluster: made.Cluster, Service: made.Name, Definition: d.Name,
+		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2),
+	}
+	if err := checkService(made, revision, d); err != nil {
+		return err
+	}
+	s.deploy(tx, now, made, revision, nil)
+	return nil
 }
 
 // deploy begins the deployment of a revision, of which it makes the id, and makes it

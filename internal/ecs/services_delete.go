@@ -32,6 +32,11 @@ func (s *Service) deleteService(ctx context.Context, in *ecsapi.DeleteServiceInp
 				}
 			}
 		}
+		for range store.TaskSets.All(tx, sv.Key()+"/") {
+			if !wire.Value(in.Force) {
+				return invalid("The service cannot be stopped while deployments are active.")
+			}
+		}
 		next := *sv
 		next.Status, next.DesiredCount = gantry.ServiceDraining, 0
 		out = &next

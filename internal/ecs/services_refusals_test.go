@@ -127,7 +127,7 @@ func TestServiceRefusals(t *testing.T) {
 		{"role", create(func(in *ecsapi.CreateServiceInput) { in.Role = new("r") }), "InvalidParameterException: A role is for services with a load balancer: leave it out."},
 		{"code deploy", create(func(in *ecsapi.CreateServiceInput) {
 			in.DeploymentController = &ecsapi.DeploymentController{Type: ecsapi.DeploymentControllerTypeCodeDeploy}
-		}), "UnsupportedFeatureException: The deploymentController CODE_DEPLOY is not offered by gantry yet: use ECS."},
+		}), "UnsupportedFeatureException: The deploymentController CODE_DEPLOY is not offered by gantry yet: use ECS or EXTERNAL."},
 		{"alarms", configured(&configuration{Alarms: &ecsapi.DeploymentAlarms{AlarmNames: []string{"a"}, Enable: new(true), Rollback: new(true)}}),
 			"UnsupportedFeatureException: Deployment alarms are not offered by gantry yet: set deploymentConfiguration.alarms.enable to false."},
 		{"a hook that calls a function", hooks(ecsapi.DeploymentLifecycleHook{HookTargetArn: new("arn:aws:lambda:us-east-1:123456789012:function:f"), RoleArn: new("r"), LifecycleStages: at(ecsapi.DeploymentLifecycleHookStagePostScaleUp)}),

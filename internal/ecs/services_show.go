@@ -83,6 +83,11 @@ func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, ta
 	if tags {
 		out.Tags = shown(sv.Tags)
 	}
+	if sv.HasTaskSets() {
+		out.DeploymentController.Type = ecsapi.DeploymentControllerTypeExternal
+		s.showExternal(snap, sv, out)
+		return out
+	}
 	newest := newestDeployment(snap, sv)
 	if newest == nil {
 		return out

@@ -48,6 +48,12 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 // changeService writes a service as the request wants it, and begins a deployment
 // where that takes one.
 func (s *Service) changeService(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceInput) (*gantry.Service, error) {
+	if in.DeploymentController != nil && external(in.DeploymentController) != sv.HasTaskSets() {
+		return nil, notYet("Changing the deploymentController of a service is not offered by gantry yet.")
+	}
+	if sv.HasTaskSets() {
+		return changeExternal(tx, sv, in)
+	}
 	next := changed(sv, in)
 	given := in.DesiredCount
 	if next.Scheduling == ecsapi.SchedulingStrategyReplica {

@@ -125,6 +125,10 @@ func (s *Service) tagged(r store.Reader, text string) (tagged, error) {
 		if sv, ok := store.Services.Get(r, key); ok && sv.Status != gantry.ServiceInactive {
 			return tagged{sv.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *sv; next.Tags = tags; store.Services.Put(tx, &next) }}, nil
 		}
+	case "task-set":
+		if set, ok := store.TaskSets.Get(r, strings.Replace(key, "/ecs-svc/", "/", 1)); ok {
+			return tagged{set.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *set; next.Tags = tags; store.TaskSets.Put(tx, &next) }}, nil
+		}
 	default:
 		return tagged{}, notYet("Tagging a %s is not offered by gantry yet.", wire.Shorten(arn.Type))
 	}

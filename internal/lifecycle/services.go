@@ -28,13 +28,13 @@ type past struct {
 	service     *gantry.Service // nil where it is forgotten
 	deployments []*gantry.Deployment
 	revisions   []*gantry.ServiceRevision
-	// used tells whether some task is still known that was started for a revision.
+	// used tells whether a task set, or some task that is still known, is made from a revision.
 	used func(*gantry.ServiceRevision) bool
 }
 
 // Leftovers are the deployments and revisions that can be forgotten: those of a service
 // that is gone or was created anew since, and old ones. A revision stays as long as a
-// deployment that stays tells of it, or a task does.
+// deployment that stays tells of it, or a task or a task set is made from it.
 func (p past) Leftovers(now time.Time) (deployments []*gantry.Deployment, revisions []*gantry.ServiceRevision) {
 	told := map[gantry.RevisionID]bool{}
 	slices.SortFunc(p.deployments, func(a, b *gantry.Deployment) int { return b.CreatedAt.Compare(a.CreatedAt) })
@@ -78,6 +78,9 @@ func revisionsOf(d *gantry.Deployment) []gantry.RevisionID {
 // pastOf is what is left under a service's key.
 func pastOf(r store.Reader, key string) past {
 	p := past{used: func(revision *gantry.ServiceRevision) bool {
+		if _, ok := store.TaskSets.Get(r, revision.Key()); ok {
+			return true // its own, under the same key
+		}
 		return count(store.TasksByStartedBy.All(r, string(revision.Cluster)+"/"+revision.ID.StartedBy())) > 0
 	}}
 	p.service, _ = store.Services.Get(r, key)

@@ -94,10 +94,18 @@ func Record(h *gantry.ServiceHistory, events []Event, now time.Time, newID func(
 	}
 	newest := make([]gantry.ServiceEvent, 0, len(events)+len(h.Events))
 	for _, e := range slices.Backward(events) {
-		newest = append(newest, gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Message: "(service " + string(h.Service) + ") " + e.Message})
+		newest = append(newest, gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Message: e.of(h.Service) + e.Message})
 	}
 	newest = append(newest, h.Events...)
 	h.Events = newest[:min(len(newest), maxEvents)]
+}
+
+// of is what an event's message begins with.
+func (e *Event) of(service gantry.ServiceName) string {
+	if e.TaskSet == "" {
+		return "(service " + string(service) + ") "
+	}
+	return "(service " + string(service) + ", taskSet " + e.TaskSet.StartedBy() + ") "
 }
 
 func cloneHistory(h *gantry.ServiceHistory) *gantry.ServiceHistory {
@@ -109,11 +117,13 @@ func cloneHistory(h *gantry.ServiceHistory) *gantry.ServiceHistory {
 	if h.Rebalance != nil {
 		next.Rebalance = new(*h.Rebalance)
 	}
+	next.TaskSets = slices.Clone(h.TaskSets)
 	return &next
 }
 
 func sameDeployment(a, b *gantry.Deployment) bool { return reflect.DeepEqual(a, b) }
 
 func sameHistory(a, b *gantry.ServiceHistory) bool {
-	return a.Hosts == b.Hosts && slices.Equal(a.Told, b.Told) && reflect.DeepEqual(a.Unplaced, b.Unplaced) && reflect.DeepEqual(a.Rebalance, b.Rebalance)
+	return a.Hosts == b.Hosts && slices.Equal(a.Told, b.Told) && reflect.DeepEqual(a.Unplaced, b.Unplaced) && reflect.DeepEqual(a.Rebalance, b.Rebalance) &&
+		reflect.DeepEqual(a.TaskSets, b.TaskSets)
 }

@@ -51,6 +51,12 @@ func Keys(c store.Change) []string {
 	if _, _, ok := store.Services.Of(c); ok {
 		return []string{c.Key}
 	}
+	if before, set, ok := store.TaskSets.Of(c); ok {
+		if set == nil {
+			set = before
+		}
+		return []string{string(set.Cluster) + "/" + string(set.Service)}
+	}
 	if _, after, ok := store.Deployments.Of(c); ok && after != nil {
 		return []string{string(after.Cluster) + "/" + string(after.Service)}
 	}
@@ -97,20 +103,33 @@ var errStale = errors.New("the service has changed meanwhile")
 
 // Reconcile takes the next step for a service, if any is due.
 func (c *Controller) Reconcile(ctx context.Context, key string) (again time.Duration, err error) {
+	if s, ok := store.Services.Get(c.Store.View(), key); ok && s.HasTaskSets() {
+		again, err = c.reconcileTaskSets(ctx, key)
+	} else {
+		again, err = c.step(ctx, key, "")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("service %s: %w", key, err)
+	}
+	return again, nil
+}
+
+// step takes the next step for a service, or for one of its task sets where one is named.
+func (c *Controller) step(ctx context.Context, key string, set gantry.RevisionID) (again time.Duration, err error) {
 	var d decision
 	_, err = c.Store.Update(ctx, func(tx *store.Tx) error {
-		d, err = c.decide(tx, key)
+		d, err = c.decide(tx, key, set)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("service %s: %w", key, err)
+		return 0, err
 	}
 	for _, s := range d.plan.Starts {
 		switch err := c.start(ctx, &d, s); {
 		case errors.Is(err, errStale):
 			return time.Millisecond, nil
 		case err != nil:
-			return 0, fmt.Errorf("service %s: start %d tasks: %w", key, s.Count, err)
+			return 0, fmt.Errorf("start %d tasks: %w", s.Count, err)
 		}
 	}
 	return d.plan.Again, nil
@@ -120,18 +139,30 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (again time.Dura
 type decision struct {
 	look Look
 	plan Plan
+	// row is the service as it lies in the store, and set the task set; nil where the
+	// decision is about the whole service.
+	row *gantry.Service
+	set *gantry.TaskSet
 	// version is the history's since: it is another one if somebody else decided.
 	version int64
 }
 
 // decide looks at a service, plans, and writes everything but the starts.
-func (c *Controller) decide(tx *store.Tx, key string) (decision, error) {
-	look, ok, err := c.look(tx, key)
+func (c *Controller) decide(tx *store.Tx, key string, id gantry.RevisionID) (decision, error) {
+	var set *gantry.TaskSet
+	if id != "" {
+		var ok bool
+		if set, ok = store.TaskSets.Get(tx, key+"/"+string(id)); !ok {
+			return decision{}, nil
+		}
+	}
+	look, ok, err := c.look(tx, key, set)
 	if err != nil || !ok {
 		return decision{}, err
 	}
 	now := c.now()
-	d := decision{look: look, plan: MakePlan(now, look, c.Settings), version: look.History.Version}
+	d := decision{look: look, plan: MakePlan(now, look, c.Settings), version: look.History.Version, set: set}
+	d.row, _ = store.Services.Get(tx, key)
 	for _, s := range d.plan.Stops {
 		if err := change(tx, look, s.Task, func(t *gantry.Task) { stopTask(t, s, now) }); err != nil {
 			return decision{}, err
@@ -141,6 +172,9 @@ func (c *Controller) decide(tx *store.Tx, key string) (decision, error) {
 		if err := change(tx, look, id, func(t *gantry.Task) { t.Reckoned = true }); err != nil {
 			return decision{}, err
 		}
+	}
+	if set != nil {
+		return c.decideTaskSet(tx, d, now), nil
 	}
 	if d.plan.Deployment != nil {
 		store.Deployments.Put(tx, d.plan.Deployment)

@@ -525,7 +525,7 @@ func TestStaleDecisionStartsNothing(t *testing.T) {
 		decide := func() (d decision) {
 			b.write(func(tx *store.Tx) {
 				var err error
-				if d, err = c.decide(tx, "prod/web"); err != nil {
+				if d, err = c.decide(tx, "prod/web", ""); err != nil {
 					t.Fatal(err)
 				}
 			})

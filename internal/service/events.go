@@ -11,8 +11,10 @@ import (
 type Event struct {
 	// Name is EventBridge's for it; "" for what stands in service.events only.
 	Name string
-	// Message is without the prefix "(service <name>) ".
+	// Message is without the prefix "(service <name>) " or "(service <name>, taskSet <id>) ".
 	Message string
+	// TaskSet is the one that the event is about; "" where it is the whole service.
+	TaskSet gantry.RevisionID
 	// Cause is what the event is told for, once; "" for what happens at one moment.
 	Cause string
 }
@@ -23,6 +25,7 @@ const (
 	DeploymentCompleted  = "SERVICE_DEPLOYMENT_COMPLETED"
 	DeploymentFailed     = "SERVICE_DEPLOYMENT_FAILED"
 	SteadyState          = "SERVICE_STEADY_STATE"
+	TaskSetSteadyState   = "TASKSET_STEADY_STATE"
 	TasksStarted         = "TASKS_STARTED"
 	TasksStopped         = "TASKS_STOPPED"
 	StartImpaired        = "SERVICE_TASK_START_IMPAIRED"

@@ -12,17 +12,18 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// look sees what there is to see of a service; ok is false if it is not there. The
+// look sees what there is to see of a service, or of one of its task sets; ok is false
+// if it is not there. The
 // service and its tasks are read in tx, so that the decision holds for what is written
 // with it. The container instances come from the newest snapshot: whatever changes
 // there wakes the service again.
-func (c *Controller) look(tx *store.Tx, key string) (look Look, ok bool, err error) {
+func (c *Controller) look(tx *store.Tx, key string, set *gantry.TaskSet) (look Look, ok bool, err error) {
 	s, ok := store.Services.Get(tx, key)
 	if !ok || s.Status == gantry.ServiceInactive {
 		return Look{}, false, nil
 	}
 	look = Look{Service: s, Checked: map[gantry.RevisionID][]string{}, Changes: changes(c.Store.MostRows())}
-	if look.Deployment, ok = store.Deployments.Get(tx, key+"/"+string(s.Deployment)); !ok {
+	if look.Deployment, ok = store.Deployments.Get(tx, key+"/"+string(s.Deployment)); !ok && set == nil {
 		return Look{}, false, fmt.Errorf("its deployment %s is not there", s.Deployment)
 	}
 	if look.History, ok = store.ServiceHistories.Get(tx, key); !ok {
@@ -43,6 +44,9 @@ func (c *Controller) look(tx *store.Tx, key string) (look Look, ok bool, err err
 		return Look{}, false, fmt.Errorf("its placement strategies: %w", err)
 	}
 	c.lookAround(&look)
+	if set != nil {
+		return LookAtTaskSet(look, set), true, nil
+	}
 	if a := alarms(look.Deployment); a != nil && c.Alarms != nil {
 		look.Alarm = c.Alarms.InAlarm(a)
 	}

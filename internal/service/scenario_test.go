@@ -61,6 +61,9 @@ type stage struct {
 // play does one line and says what came of it.
 func (s *stage) play(words []string) (string, error) {
 	what, args := words[0], words[1:]
+	if got, known := s.playSets(words); known {
+		return got, nil
+	}
 	switch what {
 	case "scenario":
 		s.title, s.world = strings.Join(args, " "), newWorld()

@@ -107,9 +107,13 @@ func (c *Controller) started(tx *store.Tx, d *decision, s Start, tasks []*gantry
 		ids = append(ids, t.ID)
 	}
 	if len(ids) == wanted && s.Zone == "" {
-		history.Unplaced = nil
+		*d.unplaced(history) = nil
 	}
-	Record(history, []Event{Started(s, ids)}, c.now(), c.NewUUID)
+	told := Started(s, ids)
+	if d.set != nil {
+		told.TaskSet = d.set.ID
+	}
+	Record(history, []Event{told}, c.now(), c.NewUUID)
 	store.ServiceHistories.Put(tx, history)
 	return nil
 }
@@ -118,8 +122,13 @@ func (c *Controller) started(tx *store.Tx, d *decision, s Start, tasks []*gantry
 // is not as the decision saw it.
 func (c *Controller) unchanged(tx *store.Tx, d *decision) (*gantry.ServiceHistory, error) {
 	now, ok := store.Services.Get(tx, d.look.Service.Key())
-	if !ok || now != d.look.Service {
+	if !ok || now != d.row {
 		return nil, errStale
+	}
+	if d.set != nil {
+		if set, ok := store.TaskSets.Get(tx, d.set.Key()); !ok || set != d.set {
+			return nil, errStale
+		}
 	}
 	seen, ok := store.ServiceHistories.Get(tx, now.Key())
 	if !ok {
@@ -141,7 +150,7 @@ func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, r *plac
 		if err != nil {
 			return err
 		}
-		switch u := history.Unplaced; {
+		switch u := *d.unplaced(history); {
 		case s.Zone != "":
 			if history.Rebalance == nil || history.Rebalance.GivenUp {
 				return nil
@@ -150,7 +159,7 @@ func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, r *plac
 		case u != nil && u.Revision == s.Revision && u.Full == lacksRoom(r) && u.Message == r.Event():
 			return nil
 		default:
-			history.Unplaced = &gantry.Unplaced{Revision: s.Revision, At: c.now(), Message: r.Event(), Full: lacksRoom(r)}
+			*d.unplaced(history) = &gantry.Unplaced{Revision: s.Revision, At: c.now(), Message: r.Event(), Full: lacksRoom(r)}
 		}
 		store.ServiceHistories.Put(tx, history)
 		return nil

@@ -24,6 +24,7 @@ type world struct {
 	checked     bool // tasks have a health check
 	hosts       map[gantry.InstanceID]*host
 	alarm       string
+	taskSets    []*gantry.TaskSet
 	revisions   int
 	made        int
 }
@@ -115,6 +116,9 @@ func (w *world) look() Look {
 
 // step looks once and carries out what was decided.
 func (w *world) step() Plan {
+	if w.service.HasTaskSets() {
+		return w.stepSets(func(*gantry.TaskSet, Look, *Plan) {})
+	}
 	plan := MakePlan(w.now, w.look(), w.set)
 	w.apply(plan)
 	return plan

@@ -87,6 +87,8 @@ var (
 	RevisionsByDefinition = NewIndex(ServiceRevisions, "definition", func(r *gantry.ServiceRevision) string { return string(r.Definition) })
 	// Deployments, of services: "<cluster>/<service>/<21 letters and digits>".
 	Deployments = NewTable("deployment", (*gantry.Deployment).Key)
+	// TaskSets, of services: "<cluster>/<service>/<digits>".
+	TaskSets = NewTable("taskSet", (*gantry.TaskSet).Key)
 
 	// CapacityProviders: "<name>"; those that are built in are not in it.
 	CapacityProviders = NewTable("capacityProvider", func(p *gantry.CapacityProvider) string { return p.Name })
@@ -124,7 +126,7 @@ var (
 func Tables() []AnyTable {
 	return []AnyTable{
 		Clusters, Definitions, FamilyCounters, Tasks, Instances, Reservations, Connections,
-		Services, ServiceHistories, ServiceRevisions, Deployments,
+		Services, ServiceHistories, ServiceRevisions, Deployments, TaskSets,
 		CapacityProviders, AccountSettings, ClientTokens, Principals, Pulses, Followers,
 		EventRules, EventFirings, PostedEvents, EventCursors, EventConnections, EventDestinations,
 		JoinTokens,
