@@ -15,8 +15,8 @@ import (
 )
 
 // modelExamples are those that come with the API's model, older and smaller than
-// the CLI's: operation, input, output. Services and what belongs to them are not
-// in scope.
+// the CLI's: operation, input, output. CreateService 2 is not in scope: it has a load
+// balancer.
 var modelExamples = map[string]func(*stage){
 	"CreateCluster 1":    func(s *stage) { s.news(); s.put("my_cluster", s.cluster) },
 	"DeleteCluster 1":    func(s *stage) { s.has("my_cluster") },
@@ -44,6 +44,13 @@ var modelExamples = map[string]func(*stage){
 		task := describeTask(s.t, s.c, "default", s.runs("default", "none"))
 		s.put("f6bbb147-5370-4ace-8c73-c7181ded911f", id(*task.ContainerInstanceArn))
 	},
+	"CreateService 1":    func(s *stage) { s.put("hello_world", s.sleep()); s.creates("ecs-simple-service") },
+	"UpdateService 1":    func(s *stage) { s.put("amazon-ecs-sample", s.sleep()); s.served("my-http-service", "default", 1) },
+	"UpdateService 2":    func(s *stage) { s.served("my-http-service", "default", 1) },
+	"DescribeServices 1": func(s *stage) { s.served("ecs-simple-service", "default", 1) },
+	"ListServices 1":     func(s *stage) { s.served("my-http-service", "default", 1) },
+	"DeleteService 1":    func(s *stage) { s.served("my-http-service", "default", 0) },
+
 	"PutAccountSetting 1":        func(*stage) {},
 	"PutAccountSetting 2":        func(*stage) {},
 	"PutAccountSettingDefault 1": func(*stage) {},
@@ -90,8 +97,8 @@ func TestExamplesOfTheModel(t *testing.T) {
 			name := fmt.Sprintf("%s %d", operation, i+1)
 			prepare, ok := modelExamples[name]
 			if !ok {
-				if !strings.HasSuffix(operation, "Service") && !strings.HasSuffix(operation, "Services") {
-					t.Errorf("%s is neither in scope nor about services", name)
+				if name != "CreateService 2" {
+					t.Errorf("%s is neither in scope nor out of it", name)
 				}
 				continue
 			}

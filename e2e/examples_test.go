@@ -66,6 +66,15 @@ func (s *stage) runs(cluster, published string) string {
 	return arn
 }
 
+// creates names a service that the example creates in the cluster default.
+func (s *stage) creates(published string) {
+	s.service = family(s.t)
+	s.put(published, s.service)
+	s.t.Cleanup(func() {
+		_, _ = s.c.DeleteService(context.Background(), &ecs.DeleteServiceInput{Service: &s.service, Force: aws.Bool(true)})
+	})
+}
+
 // served creates a service that the example names and waits until it is stable, in the
 // named cluster or in one of its own, whose name it gives back.
 func (s *stage) served(published, cluster string, count int32) string {

@@ -87,7 +87,10 @@ func fill(body string) string {
 var offered = strings.Fields(`
 	CreateCluster DeleteCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings
 	RegisterTaskDefinition DeregisterTaskDefinition DeleteTaskDefinitions DescribeTaskDefinition ListTaskDefinitions ListTaskDefinitionFamilies
-	RunTask StartTask StopTask DescribeTasks ListTasks
+	RunTask StartTask StopTask DescribeTasks ListTasks GetTaskProtection UpdateTaskProtection
+	CreateService UpdateService DeleteService DescribeServices ListServices ListServicesByNamespace
+	ListServiceDeployments DescribeServiceDeployments DescribeServiceRevisions StopServiceDeployment ContinueServiceDeployment
+	CreateCapacityProvider UpdateCapacityProvider DeleteCapacityProvider DescribeCapacityProviders PutClusterCapacityProviders
 	RegisterContainerInstance DeregisterContainerInstance DescribeContainerInstances ListContainerInstances UpdateContainerInstancesState UpdateContainerAgent
 	PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource
 	PutAccountSetting PutAccountSettingDefault DeleteAccountSetting ListAccountSettings
@@ -129,8 +132,8 @@ func TestEveryOperationAnswers(t *testing.T) {
 	if a := s.call(t, "DynamoDB_20120810.ListTables", `{}`); a.status < 400 || a.status >= 500 {
 		t.Errorf("another service: %d %s", a.status, a.body)
 	}
-	if got := s.awsError(t, "ecs", "list-services"); !strings.Contains(got, "(UnsupportedOperationException)") || !strings.Contains(got, "ListServices is an operation of Amazon ECS that gantry does not offer yet.") {
-		t.Errorf("aws ecs list-services: %s", got)
+	if got := s.awsError(t, "ecs", "list-daemons"); !strings.Contains(got, "(UnsupportedOperationException)") || !strings.Contains(got, "ListDaemons is an operation of Amazon ECS that gantry does not offer yet.") {
+		t.Errorf("aws ecs list-daemons: %s", got)
 	}
 }
 

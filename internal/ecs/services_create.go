@@ -71,15 +71,17 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 	if err != nil || earlier != nil {
 		return earlier, err
 	}
+	now := s.now()
 	if have, ok := store.Services.Get(tx, string(c.Name)+"/"+*in.ServiceName); ok {
-		switch have.Status {
-		case gantry.ServiceActive:
+		switch {
+		case have.Status == gantry.ServiceActive:
 			return nil, invalid(notIdempotent)
-		case gantry.ServiceDraining:
+		case have.Status == gantry.ServiceDraining:
 			return nil, invalid("Unable to Start a service that is still Draining.")
+		case !now.After(have.InactiveAt):
+			now = have.InactiveAt.Add(time.Millisecond) // what is older than a service is not its own
 		}
 	}
-	now := s.now()
 	made := &gantry.Service{
 		Name: gantry.ServiceName(*in.ServiceName), Cluster: c.Name, Status: gantry.ServiceActive,
 		Scheduling:    cmp.Or(in.SchedulingStrategy, ecsapi.SchedulingStrategyReplica),

@@ -268,7 +268,6 @@ func TestServiceToken(t *testing.T) {
 	_, err = create(1, new("t"))
 	w.wantRefusal(err, "InvalidParameterException: Unable to Start a service that is still Draining.")
 	w.settle("prod/web")
-	w.clock.Add(1)
 	third, err := create(1, new("t"))
 	if err != nil || *third.Service.Deployments[0].Id == *first.Service.Deployments[0].Id {
 		t.Errorf("after the service was deleted: %v", err)
@@ -347,7 +346,6 @@ func TestDeleteService(t *testing.T) {
 	if row, _ := store.Services.Get(w.store.View(), "prod/web"); row.InactiveAt.IsZero() {
 		t.Error("nobody knows since when it is INACTIVE")
 	}
-	w.clock.Add(1)
 	again := w.serve("prod", "web", "web")
 	if *again.Status != "ACTIVE" || len(again.Events) != 0 {
 		t.Errorf("created anew: %+v", again)
