@@ -262,9 +262,9 @@ func newEvents() *cobra.Command {
 				return printJSON(out, targets)
 			}
 			t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-			fmt.Fprintln(t, "RULE\tTARGET\tDELIVERED\tGIVEN UP\tTRIES IN VAIN\tLAST ERROR\tARN")
+			fmt.Fprintln(t, "RULE\tTARGET\tDELIVERED\tGIVEN UP\tTRIES IN VAIN\tOVERRUN\tLAST ERROR\tARN")
 			for _, s := range targets {
-				fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", s.Rule, s.Target, s.Delivered, s.GivenUp, s.Retries, s.LastError, s.ARN)
+				fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", s.Rule, s.Target, s.Delivered, s.GivenUp, s.Retries, ago(s.Overrun, time.Now()), s.LastError, s.ARN)
 			}
 			return t.Flush()
 		},

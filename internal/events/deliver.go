@@ -77,6 +77,8 @@ type TargetStatus struct {
 	Delivered int64  `json:"delivered"` // since gantry was started
 	// GivenUp are events that were not delivered and will not be.
 	GivenUp int64 `json:"givenUp"`
+	// Overrun is when events were last found removed that it had not been given yet.
+	Overrun time.Time `json:"overrun,omitzero"`
 	// Retries is how often the event under way has been tried in vain, and Since since when it is tried.
 	Retries   int       `json:"retries,omitzero"`
 	Since     time.Time `json:"since,omitzero"`
@@ -184,6 +186,9 @@ func (d *deliverer) run(ctx context.Context) {
 		batch, last, err := d.gather(ctx, f)
 		if ctx.Err() != nil {
 			return
+		}
+		if f.Missed() {
+			d.missed()
 		}
 		if err != nil {
 			d.e.Log.Error("reading the record of events failed, and will be repeated", "rule", d.rule, "target", d.target, "error", err)
@@ -330,6 +335,15 @@ func (d *deliverer) attempt(ctx context.Context, rule *gantry.EventRule, target 
 		return 0, err
 	}
 	return 1, nil
+}
+
+// missed tells that the target was so far behind that events were removed before they could be delivered.
+func (d *deliverer) missed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.s.Overrun = d.e.Now()
+	d.e.Log.Error("events are lost to a target that does not take them: there are too many, or they are too old", "rule", d.rule, "target", d.target,
+		"bytes", recordLimits.Total, "age", recordLimits.Age)
 }
 
 func (d *deliverer) delivered(n int) {

@@ -159,6 +159,55 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
+// What waits for a target is bounded; that something was removed is told.
+func TestOverrun(t *testing.T) {
+	usual := recordLimits
+	recordLimits.Segment, recordLimits.Total = 10_000, 30_000
+	defer func() { recordLimits = usual }()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		down := true
+		w.answer = func(string) (int, error) {
+			if down {
+				return 503, nil
+			}
+			return 200, nil
+		}
+		w.rule(mine, eventsapi.Target{Arn: w.destination("hook", "https://example.com/", 0)})
+		for n := range 200 {
+			w.post("Thing", fmt.Sprintf(`{"n": %d, "text": "%s"}`, n, strings.Repeat("x", 1000)))
+			pass(time.Second)
+		}
+		pass(2 * tendEvery)
+		if size := w.e.record.Size(); size > 40_000 {
+			t.Errorf("%d bytes wait", size)
+		}
+		w.mu.Lock()
+		down = false
+		w.bodies = nil
+		w.mu.Unlock()
+		pass(11 * time.Minute)
+		if got := w.e.Status()[0]; got.Overrun.IsZero() || got.Delivered < 10 || got.Delivered > 150 {
+			t.Errorf("status %+v", got)
+		}
+		last := -1
+		for _, body := range w.bodies {
+			var n int
+			_, rest, _ := strings.Cut(body, `"n":`)
+			if _, err := fmt.Sscan(strings.TrimLeft(strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == '}' })[0], " "), &n); err != nil {
+				t.Fatal(err)
+			}
+			if n <= last {
+				t.Errorf("%d after %d", n, last)
+			}
+			last = n
+		}
+		if last != 199 {
+			t.Errorf("the last one is %d", last)
+		}
+	})
+}
+
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

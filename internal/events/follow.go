@@ -28,8 +28,8 @@ const (
 // A follower is how far the store's history has been told. It belongs to the goroutine of follow.
 type follower struct {
 	rules   []*compiled
-	done    store.Revision // told and on disk
-	marked  store.Revision // and written down
+	done    store.Revision // told and written
+	marked  store.Revision // and on disk, and noted in the store
 	markAt  time.Time
 	posted  []string // ids of posted events that have been recorded
 	changed bool     // something was told since the last mark that is not the mark itself
@@ -203,7 +203,7 @@ func (e *Engine) ask(h Happening) (rules []string, event []byte, err error) {
 	return rules, event, nil
 }
 
-// settle puts on disk what was told up to a revision, and tries until it is.
+// settle writes what was told up to a revision, and tries until it has.
 func (e *Engine) settle(ctx context.Context, upTo store.Revision) error {
 	for wait := firstRetry; ; wait = min(2*wait, mostSettleRetry) {
 		err := errors.Join(e.history.Flush(), e.record.Flush())
@@ -228,6 +228,11 @@ const mostSettleRetry = 10 * time.Second
 // mark writes down how far everything has been told, and lets go of posted events that have been recorded. A failure of
 // the store is no failure of ours: what was told stays told, and the next mark says so.
 func (e *Engine) mark(ctx context.Context) error {
+	// After a power cut what came since the last mark is told again, to the same places: until then nothing needs the disk.
+	if err := errors.Join(e.history.Sync(), e.record.Sync()); err != nil {
+		e.Log.Error("recording events failed, and will be repeated", "error", err)
+		return nil
+	}
 	_, err := e.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, id := range e.posted {
 			store.PostedEvents.Delete(tx, id)

@@ -53,6 +53,8 @@ type Follower struct {
 	ended bool          // it is read to its end, and another one follows
 	read  int64         // bytes of it
 	lines *bufio.Reader // of what was there when it was made
+	// missed says that segments were removed before they were read.
+	missed bool
 }
 
 // Follow reads what comes after a position. The caller closes it.
@@ -78,6 +80,13 @@ func (f *Follower) Next(ctx context.Context) (Entry, error) {
 			return Entry{}, ctx.Err()
 		}
 	}
+}
+
+// Missed reports whether entries were removed, for their age or number, before they were read, since it was last asked.
+func (f *Follower) Missed() bool {
+	missed := f.missed
+	f.missed = false
+	return missed
 }
 
 // Try is Next without waiting; ok is false where there is none yet.
@@ -155,6 +164,9 @@ func (f *Follower) segment() (s *segment, more bool, flushed <-chan struct{}) {
 				place = i
 			}
 		}
+	}
+	if f.after.Before(f.r.dropped) {
+		f.missed, f.after = true, f.r.dropped
 	}
 	if place < 0 {
 		return nil, false, f.r.flushed

@@ -5,8 +5,9 @@
 // again from an earlier revision and everything is there once.
 //
 //	r, err := record.Open(dir, record.Limits{Segment: 4 << 20, Total: 64 << 20, Age: 24 * time.Hour})
-//	r.Append(entry)           // not yet on disk, not yet to be read
-//	err = r.Flush()           // on disk
+//	r.Append(entry)           // not yet to be read
+//	err = r.Flush()           // written, and outlives this process
+//	err = r.Sync()            // on disk, and outlives a power cut
 //	for entry := range r.Newest() { … }
 //	next, err := r.Follow(after).Next(ctx)
 //
@@ -64,6 +65,9 @@ type Record struct {
 	newest   time.Time     // when that happened
 	flushed  chan struct{} // closed and replaced with every flush
 	file     *os.File      // the last segment, once written to
+	unsynced bool          // it has been written to since it was synced
+	// dropped is up to where segments were removed, since this record was opened.
+	dropped Position
 }
 
 // A segment is one file.
@@ -135,7 +139,7 @@ func (r *Record) Buffered() int {
 	return len(r.buffer)
 }
 
-// Flush returns when everything appended is on disk. If it fails nothing is lost: flush again.
+// Flush writes everything appended, and lets it be read. If it fails nothing is lost: flush again.
 func (r *Record) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,18 +150,33 @@ func (r *Record) Flush() error {
 	if err != nil {
 		return err
 	}
-	_, err = r.file.WriteAt(r.buffer, s.size) // over what an earlier attempt has left
-	if err == nil {
-		err = r.file.Sync()
-	}
-	if err != nil {
+	if _, err := r.file.WriteAt(r.buffer, s.size); err != nil { // over what an earlier attempt has left
 		return err
 	}
+	r.unsynced = true
 	s.size += int64(len(r.buffer))
 	s.newest = r.newest
 	r.buffer = r.buffer[:0]
 	close(r.flushed)
 	r.flushed = make(chan struct{})
+	return nil
+}
+
+// Sync returns when everything flushed is on disk.
+func (r *Record) Sync() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sync()
+}
+
+func (r *Record) sync() error {
+	if !r.unsynced {
+		return nil
+	}
+	if err := r.file.Sync(); err != nil {
+		return err
+	}
+	r.unsynced = false
 	return nil
 }
 
@@ -173,6 +192,9 @@ func (r *Record) current() (*segment, error) {
 			r.file, err = os.OpenFile(s.path, os.O_RDWR, 0o600)
 			return s, err
 		}
+	}
+	if err := r.sync(); err != nil { // only the newest segment may lack its end
+		return nil, err
 	}
 	path := filepath.Join(r.dir, fileName(r.first))
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -219,9 +241,14 @@ func (r *Record) drop() error {
 		return err
 	}
 	r.segments = r.segments[1:]
-	if len(r.segments) == 0 && r.file != nil {
+	if len(r.segments) > 0 {
+		r.dropped = Position{r.segments[0].first.Revision, r.segments[0].first.N - 1}
+		return nil
+	}
+	r.dropped = r.last
+	if r.file != nil {
 		r.file.Close()
-		r.file = nil
+		r.file, r.unsynced = nil, false
 	}
 	return nil
 }
@@ -235,7 +262,7 @@ func (r *Record) Forget() error {
 			return err
 		}
 	}
-	r.buffer, r.last = nil, Position{}
+	r.buffer, r.last, r.dropped = nil, Position{}, Position{}
 	return nil
 }
 

@@ -161,6 +161,9 @@ func TestBounds(t *testing.T) {
 	if len(got) == 0 || got[len(got)-1].Revision != 200 || got[0].Revision < 100 {
 		t.Errorf("left are %d, from %v", len(got), got[:1])
 	}
+	if slow.Missed() {
+		t.Error("the slow reader has missed something before it has looked")
+	}
 	// Who was reading a segment that is gone goes on with the oldest there is.
 	seen := int64(1)
 	for {
@@ -178,6 +181,9 @@ func TestBounds(t *testing.T) {
 	}
 	if seen != 200 {
 		t.Errorf("the slow reader ends at %d", seen)
+	}
+	if !slow.Missed() || slow.Missed() {
+		t.Error("the slow reader does not say, or not once, that it has missed something")
 	}
 	if err := r.Trim(at.Add(200*time.Second + time.Hour + time.Second)); err != nil {
 		t.Fatal(err)
