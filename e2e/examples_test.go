@@ -94,6 +94,25 @@ func (s *stage) served(published, cluster string, count int32) string {
 	return cluster
 }
 
+// taskSet makes a service with a task set that the example names.
+func (s *stage) taskSet() {
+	cluster, definition := s.server.cluster(s.t), s.sleep()
+	s.service = family(s.t)
+	must(s.t, s.c.CreateService, &ecs.CreateServiceInput{Cluster: &cluster, ServiceName: &s.service, DesiredCount: aws.Int32(1),
+		DeploymentController: &types.DeploymentController{Type: types.DeploymentControllerTypeExternal}})
+	out := must(s.t, s.c.CreateTaskSet, &ecs.CreateTaskSetInput{Cluster: &cluster, Service: &s.service, TaskDefinition: &definition})
+	s.put("arn:aws:ecs:us-west-2:123456789012:task-set/MyCluster/MyService/ecs-svc/1234567890123456789", *out.TaskSet.TaskSetArn)
+	s.put("MyCluster", cluster)
+	s.put("MyService", s.service)
+}
+
+// protectable makes a service with a task that the example names.
+func (s *stage) protectable() {
+	cluster := s.served("MyService", "", 1)
+	s.put("ECS-project-update-cluster", cluster)
+	s.put("c43ed3b1331041f289316f958adb6a24", id(must(s.t, s.c.ListTasks, &ecs.ListTasksInput{Cluster: &cluster, ServiceName: &s.service}).TaskArns[0]))
+}
+
 // serves starts a task with a port and someone who started it.
 func (s *stage) serves(cluster string) string {
 	definition := s.define(s.t, func(in *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) {
@@ -296,6 +315,15 @@ var inScope = map[string]func(*stage){
 		must(s.t, s.c.DeleteService, &ecs.DeleteServiceInput{Cluster: &cluster, Service: &s.service, Force: aws.Bool(true)})
 	},
 
+	"create-service 3":                  func(s *stage) { s.has("MyCluster") },
+	"describe-task-sets 1":              func(s *stage) { s.taskSet() },
+	"update-task-set 1":                 func(s *stage) { s.taskSet() },
+	"delete-task-set 1":                 func(s *stage) { s.taskSet() },
+	"update-service-primary-task-set 1": func(s *stage) { s.taskSet() },
+	"get-task-protection 1":             func(s *stage) { s.protectable() },
+	"update-task-protection 1":          func(s *stage) { s.protectable() },
+	"update-task-protection 2":          func(s *stage) { s.protectable() },
+
 	"put-account-setting 1":         func(*stage) {},
 	"put-account-settings 1":        func(*stage) {},
 	"put-account-setting-default 1": func(*stage) {},
@@ -309,10 +337,9 @@ var inScope = map[string]func(*stage){
 // outOfScope are the other ones, each with what it waits for.
 var outOfScope = map[string]string{
 	"update-cluster 2": "Service Connect",
-	"create-service 1": "Fargate", "create-service 4": "load balancers", "create-service 5": "EBS volumes", "create-service 3": "task sets",
+	"create-service 1": "Fargate", "create-service 4": "load balancers", "create-service 5": "EBS volumes",
 	"update-service 2": "Fargate", "update-service 3": "EBS volumes", "update-service 4": "EBS volumes", "update-service 5": "Fargate", "list-services-by-namespace": "Service Connect",
-	"create-task-set": "services", "delete-task-set": "services", "describe-task-sets": "services", "update-task-set": "services", "update-service-primary-task-set": "services",
-	"get-task-protection": "services", "update-task-protection": "services", "execute-command": "ECS Exec",
+	"create-task-set": "network mode awsvpc", "execute-command": "ECS Exec",
 	"run-task 2": "EBS volumes", "start-task 2": "EBS volumes", "describe-tasks 2": "Fargate",
 	"update-container-agent": "an agent is updated with gantry: the answer is always NoUpdateAvailableException",
 }

@@ -92,6 +92,29 @@ resource "aws_ecs_service" "this" {
   tags = { team = "blue" }
 }
 
+resource "aws_ecs_service" "external" {
+  name          = "external"
+  cluster       = aws_ecs_cluster.this.arn
+  desired_count = 1
+  deployment_controller {
+    type = "EXTERNAL"
+  }
+}
+
+resource "aws_ecs_task_set" "this" {
+  cluster           = aws_ecs_cluster.this.arn
+  service           = aws_ecs_service.external.id
+  task_definition   = aws_ecs_task_definition.this.arn
+  launch_type       = "EC2"
+  force_delete      = true
+  wait_until_stable = true
+  scale {
+    unit  = "PERCENT"
+    value = 100
+  }
+  tags = { team = "blue" }
+}
+
 output "caller" { value = data.aws_caller_identity.this.arn }
 
 data "aws_caller_identity" "this" {}

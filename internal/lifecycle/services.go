@@ -136,13 +136,16 @@ func (c *Controller) dropService(tx *store.Tx, key string) {
 }
 
 // deployed reports whether a service still has, or may go back to, a revision of a task
-// definition.
+// definition, or a task set has it.
 func deployed(r store.Reader, definition gantry.DefinitionName) bool {
 	for revision := range store.RevisionsByDefinition.All(r, string(definition)) {
 		key := strings.TrimSuffix(revision.Key(), "/"+string(revision.ID))
 		s, ok := store.Services.Get(r, key)
 		if !ok || s.Status == gantry.ServiceInactive {
 			continue
+		}
+		if _, ok := store.TaskSets.Get(r, revision.Key()); ok {
+			return true
 		}
 		if d, ok := store.Deployments.Get(r, key+"/"+string(s.Deployment)); ok && slices.Contains(revisionsOf(d), revision.ID) {
 			return true

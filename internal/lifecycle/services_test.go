@@ -101,3 +101,29 @@ func names(deployments []*gantry.Deployment, revisions []*gantry.ServiceRevision
 	slices.Sort(rs)
 	return fmt.Sprintf("%v %v", ds, rs)
 }
+
+// A task set without tasks keeps its revision and its definition; without it they go.
+func TestTaskSetKeepsWhatItIsMadeFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := start(t)
+		write(t, st, func(tx *store.Tx) {
+			store.Services.Put(tx, &gantry.Service{Cluster: "prod", Name: "web", Status: gantry.ServiceActive, Controller: ecsapi.DeploymentControllerTypeExternal})
+			for _, id := range []gantry.RevisionID{"1", "2"} {
+				definition := "web:" + gantry.DefinitionName(id)
+				store.Definitions.Put(tx, &gantry.Definition{Name: definition, Status: gantry.DeleteInProgress})
+				store.ServiceRevisions.Put(tx, &gantry.ServiceRevision{Cluster: "prod", Service: "web", ID: id, Definition: definition})
+			}
+			store.TaskSets.Put(tx, &gantry.TaskSet{Cluster: "prod", Service: "web", ID: "1"})
+		})
+		time.Sleep(3 * sweepEvery)
+		synctest.Wait()
+		snap := st.View()
+		for id, want := range map[string]bool{"1": true, "2": false} {
+			_, revision := store.ServiceRevisions.Get(snap, "prod/web/"+id)
+			_, definition := store.Definitions.Get(snap, "web:"+id)
+			if revision != want || definition != want {
+				t.Errorf("revision %s is there: %t, its definition: %t; want both %t", id, revision, definition, want)
+			}
+		}
+	})
+}

@@ -17,6 +17,9 @@
 // wait at PAUSE hooks; who moves traffic obeys the weights in the Deployment. Hooks that
 // call a function are not offered, and fail the deployment, saying so.
 //
+// A service whose deployment controller is EXTERNAL has task sets instead of deployments:
+// LookAtTaskSet narrows a look to one of them, and the same plan is made for it.
+//
 // Everything is decided by levels: what tasks there are, what the records say, what
 // time it is. A plan that was carried out in part, or twice, does no harm. Nothing
 // here talks to agents: a task that is to stop has its desired status changed.
