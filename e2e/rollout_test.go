@@ -325,3 +325,21 @@ func TestServiceIsReplaced(t *testing.T) {
 		t.Errorf("%d tasks of a service that is INACTIVE", len(left))
 	}
 }
+
+// TestNoPlaceIsTold: a constraint that nothing satisfies is an event, and its change is
+// acted upon at once.
+func TestNoPlaceIsTold(t *testing.T) {
+	t.Parallel()
+	f := gantry(t).rollout(t, func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(0) })
+	f.update(func(in *ecs.UpdateServiceInput) {
+		in.DesiredCount = aws.Int32(1)
+		in.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:moon exists")}}
+	})
+	f.until("the event", func(sv types.Service) bool {
+		return told(sv, "(service web) was unable to place a task because no container instance met all of its requirements.")
+	})
+	f.update(func(in *ecs.UpdateServiceInput) { in.PlacementConstraints = []types.PlacementConstraint{} })
+	if sv := f.stable(); sv.RunningCount != 1 {
+		t.Errorf("without the constraint: %s", showService(sv))
+	}
+}

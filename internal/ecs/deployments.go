@@ -146,11 +146,11 @@ func (s *Service) stopServiceDeployment(ctx context.Context, in *ecsapi.StopServ
 		case ecsapi.ServiceDeploymentStatusPending, ecsapi.ServiceDeploymentStatusInProgress:
 		case ecsapi.ServiceDeploymentStatusRollbackInProgress:
 			if next == ecsapi.ServiceDeploymentStatusRollbackRequested {
-				return conflict(d, "The service deployment is being rolled back already.")
+				return s.conflict(d, "The service deployment is being rolled back already.")
 			}
 		case next:
 		default:
-			return conflict(d, "The service deployment cannot be stopped: its status is "+string(d.Status)+".")
+			return s.conflict(d, "The service deployment cannot be stopped: its status is "+string(d.Status)+".")
 		}
 		d.Status = next
 		return nil
@@ -161,8 +161,8 @@ func (s *Service) stopServiceDeployment(ctx context.Context, in *ecsapi.StopServ
 	return &ecsapi.StopServiceDeploymentOutput{ServiceDeploymentArn: in.ServiceDeploymentArn}, nil
 }
 
-func conflict(d *gantry.Deployment, message string) error {
-	return ecsapi.NewConflictException(message, []string{string(d.ID)})
+func (s *Service) conflict(d *gantry.Deployment, message string) error {
+	return ecsapi.NewConflictException(message, []string{string(s.cfg.Place.ServiceDeployment(d))})
 }
 
 // continueServiceDeployment lets a deployment go on that waits at a PAUSE hook, or has
