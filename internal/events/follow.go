@@ -105,7 +105,9 @@ func (e *Engine) followFrom(ctx context.Context, after store.Revision) error {
 
 // take tells the changes of one revision, in an order that is always the same.
 func (e *Engine) take(changes []store.Change) {
-	changes = slices.Clone(changes)
+	if len(changes) > 1 {
+		changes = slices.Clone(changes)
+	}
 	slices.SortStableFunc(changes, func(a, b store.Change) int { return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key)) })
 	snap := e.Store.View()
 	at := record.Position{Revision: int64(changes[0].Revision)}
@@ -159,13 +161,10 @@ func (e *Engine) tell(at record.Position, h Happening) {
 	if h.At.IsZero() {
 		h.At = now
 	}
-	if h.ID == "" {
-		h.ID = idOf(e.Seed, store.Revision(at.Revision), at.N)
-	}
 	if h.Ended != nil {
 		e.remember(at, now, h.Ended)
 	}
-	rules, event, err := e.ask(h)
+	rules, event, err := e.ask(at, h)
 	if err != nil {
 		e.Log.Error("an event cannot be made", "type", h.Type, "resources", h.Resources, "error", err)
 		return
@@ -176,7 +175,10 @@ func (e *Engine) tell(at record.Position, h Happening) {
 }
 
 // ask finds the rules that look for a happening. The event is made if any may.
-func (e *Engine) ask(h Happening) (rules []string, event []byte, err error) {
+func (e *Engine) ask(at record.Position, h Happening) (rules []string, event []byte, err error) {
+	if len(e.rules) == 0 {
+		return nil, nil, nil
+	}
 	top := map[string]string{"source": h.Source, "detail-type": h.Type}
 	var decoded any
 	for _, r := range e.rules {
@@ -189,6 +191,9 @@ func (e *Engine) ask(h Happening) (rules []string, event []byte, err error) {
 			continue
 		}
 		if event == nil {
+			if h.ID == "" {
+				h.ID = idOf(e.Seed, store.Revision(at.Revision), at.N)
+			}
 			if event, err = encode(e.Place, h); err != nil {
 				return nil, nil, err
 			}
