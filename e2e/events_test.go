@@ -226,3 +226,45 @@ func TestWhy(t *testing.T) {
 		}
 	}
 }
+
+// TestServiceEvents: a service's deployment and steady state are told as events, and its container instance's placements.
+func TestServiceEvents(t *testing.T) {
+	t.Parallel()
+	s := own(t, "--task-warmup", "100ms")
+	if _, err := s.gantry("image", "load", sampleTar("worker")); err != nil {
+		t.Fatal(err)
+	}
+	cluster := s.cluster(t)
+	s.aws(t, "logs", "create-log-group", "--log-group-name", "/events")
+	s.aws(t, "events", "put-rule", "--name", "all", "--event-pattern", `{"source":["aws.ecs"]}`)
+	s.aws(t, "events", "put-targets", "--rule", "all", "--targets", "Id=log,Arn="+s.logGroupARN("/events"))
+	definition := s.define(t, nil)
+	must(t, s.sdk().CreateService, &ecs.CreateServiceInput{Cluster: &cluster, ServiceName: new("web"), TaskDefinition: &definition, DesiredCount: new(int32(2))})
+	want := []string{
+		"ECS Deployment State Change SERVICE_DEPLOYMENT_IN_PROGRESS", "ECS Service Action TASKS_STARTED",
+		"ECS Deployment State Change SERVICE_DEPLOYMENT_COMPLETED", "ECS Service Action SERVICE_STEADY_STATE",
+	}
+	eventually(t, "the events of the service", func() (bool, string) {
+		var told []string
+		instances := 0
+		for _, e := range s.told(t, "/events") {
+			switch kind := e["detail-type"].(string); kind {
+			case "ECS Service Action", "ECS Deployment State Change":
+				told = append(told, kind+" "+e["detail"].(map[string]any)["eventName"].(string))
+				if arn := e["resources"].([]any)[0].(string); !strings.HasSuffix(arn, ":service/"+cluster+"/web") {
+					t.Errorf("%s is about %s", kind, arn)
+				}
+			case "ECS Container Instance State Change":
+				instances++
+			}
+		}
+		// In this order, whatever is told between them.
+		left := want
+		for _, k := range told {
+			if len(left) > 0 && k == left[0] {
+				left = left[1:]
+			}
+		}
+		return len(left) == 0 && instances > 0, fmt.Sprint(told, instances)
+	})
+}
