@@ -25,6 +25,8 @@ type dockerHost struct {
 	server  *server
 	cluster string
 	agent   *exec.Cmd // nil while it does not run
+	// settings are what gantry agent key prints for it.
+	settings []string
 }
 
 func (d *dockerHost) socket() string { return filepath.Join(d.dir, "docker.sock") }
@@ -80,19 +82,27 @@ func (d *dockerHost) containers(t *testing.T, part string) []string {
 // join starts the agent, as a user would point it at gantry.
 func (d *dockerHost) join(t *testing.T) {
 	t.Helper()
-	keys := d.server.credentials()
+	if d.settings == nil {
+		printed, err := d.server.gantry("agent", "key", "--cluster", d.cluster, "--host", "docker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(printed) {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "ECS_") || strings.HasPrefix(line, "AWS_") {
+				d.settings = append(d.settings, line)
+			}
+		}
+	}
 	log, err := os.OpenFile(filepath.Join(d.dir, "agent.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	cmd := exec.Command(os.Getenv(genuineAgent))
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "DOCKER_HOST=unix://" + d.socket(), "ECS_DATADIR=" + filepath.Join(d.dir, "agent"), "ECS_CHECKPOINT=true",
-		"ECS_BACKEND_HOST=" + d.server.endpoint(), "ECS_CLUSTER=" + d.cluster, "ECS_EXTERNAL=true", "AWS_DEFAULT_REGION=" + d.server.value("AWS_REGION"),
-		"AWS_ACCESS_KEY_ID=" + keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + keys.SecretAccessKey,
 		"ECS_IMAGE_PULL_BEHAVIOR=prefer-cached", "ECS_ENABLE_TASK_CPU_MEM_LIMIT=false", `ECS_INSTANCE_ATTRIBUTES={"stack":"prod"}`,
-	}
+	}, d.settings...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := os.MkdirAll(filepath.Join(d.dir, "agent"), 0o755); err != nil {
 		t.Fatal(err)

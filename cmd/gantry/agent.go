@@ -67,7 +67,7 @@ them up where they are. "gantry down" stops the tasks too.`,
 	f.StringVar(&o.zone, "zone", "", "the availability zone to be in (default the server's)")
 	f.StringToStringVar(&o.attributes, "attributes", nil, "custom attributes, as stack=prod,disk=ssd: they count when the machine registers for the first time")
 	addMachineFlags(cmd, &o.logLevel, &o.pullBehavior)
-	cmd.AddCommand(newAgentLs(), newAgentRevoke())
+	cmd.AddCommand(newAgentLs(), newAgentRevoke(), newAgentKey())
 	return cmd
 }
 

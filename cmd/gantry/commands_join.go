@@ -48,6 +48,18 @@ func (c *control) joinCommands(handle func(string, commandHandler)) {
 	handle("GET /agents", func(w http.ResponseWriter, r *http.Request) error {
 		return answerJSON(w, c.desk.Agents())
 	})
+	handle("POST /agents", func(w http.ResponseWriter, r *http.Request) error {
+		var in join.KeyRequest
+		if err := readJSON(w, r, &in); err != nil {
+			return err
+		}
+		made, err := c.desk.MakeKey(r.Context(), in)
+		if err != nil {
+			return err
+		}
+		c.log.Info("an agent's key was made", "key", made.Key, "cluster", made.Cluster, "for", in.Host)
+		return answerJSON(w, made)
+	})
 	handle("DELETE /agents", func(w http.ResponseWriter, r *http.Request) error {
 		revoked, err := c.desk.RevokeAgent(r.Context(), r.FormValue("agent"))
 		if err != nil {
