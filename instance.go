@@ -98,7 +98,8 @@ type Connection struct {
 	Instance  InstanceID  `json:"instance"`
 	Connected bool        `json:"connected"`
 	// Epoch is the session's number: a writer with a lower one has been overtaken.
-	Epoch        int64     `json:"epoch"`
+	Epoch int64 `json:"epoch"`
+	// Since is when the agent came or went: renewing a connection is neither.
 	Since        time.Time `json:"since"`
 	AgentVersion string    `json:"agentVersion,omitzero"`
 	AgentHash    string    `json:"agentHash,omitzero"`

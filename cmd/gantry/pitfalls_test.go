@@ -277,8 +277,8 @@ func TestPitfallItLeavesAndComesBackTwiceAnHour(t *testing.T) {
 	}
 	s.conn.Close(websocket.StatusNormalClosure, "ConnectionExpired: Reconnect to continue")
 	p.connect(false).manifest()
-	if got := shown(t, c, "default", task); got.LastStatus != "RUNNING" || got.Connectivity != "CONNECTED" {
-		t.Errorf("task: %+v", got)
+	if got := shown(t, c, "default", task); got.LastStatus != "RUNNING" || got.Connectivity != "CONNECTED" || got.ConnectivityAt != at.ConnectivityAt {
+		t.Errorf("task: %+v, connected at %v before", got, at.ConnectivityAt)
 	}
 }
 
@@ -291,9 +291,15 @@ func TestPitfallAnAgentThatIsAway(t *testing.T) {
 	s.conn.CloseNow()
 	p.until("the agent shows as gone", func(snap *store.Snapshot) bool { return !p.connection(snap).Connected })
 	got := shown(t, c, "default", task)
-	if got.LastStatus != "RUNNING" || got.Connectivity != "DISCONNECTED" || got.ConnectivityAt < connected.ConnectivityAt {
+	if got.LastStatus != "RUNNING" || got.Connectivity != "DISCONNECTED" || got.ConnectivityAt != connected.ConnectivityAt {
 		t.Errorf("task: %+v", got)
 	}
+	defer func() { // when it is back, connectivityAt is when that was
+		p.connect(false).manifest()
+		if got := shown(t, c, "default", task); got.Connectivity != "CONNECTED" || got.ConnectivityAt <= connected.ConnectivityAt {
+			t.Errorf("back: %+v, after %v", got, connected.ConnectivityAt)
+		}
+	}()
 	root := asRoot(t, c)
 	var out struct{ Failures []struct{ Reason string } }
 	if root.must("StartTask", object{"cluster": "default", "taskDefinition": "web", "containerInstances": []string{p.arn}}, &out); len(out.Failures) != 1 || out.Failures[0].Reason != "AGENT" {

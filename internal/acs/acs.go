@@ -232,12 +232,15 @@ func (s *Server) claim(ctx context.Context, h hello) (epoch int64, timeline stor
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	timeline, err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		since := s.Now()
 		epoch = 1
 		if old, ok := store.Connections.Get(tx, h.key); ok {
-			epoch = old.Epoch + 1
+			if epoch = old.Epoch + 1; old.Connected {
+				since = old.Since // it renews its connection, and was never away
+			}
 		}
 		store.Connections.Put(tx, &gantry.Connection{
-			Cluster: h.cluster, Instance: h.instance, Connected: true, Epoch: epoch, Since: s.Now(),
+			Cluster: h.cluster, Instance: h.instance, Connected: true, Epoch: epoch, Since: since,
 			AgentVersion: h.agentVersion, AgentHash: h.agentHash, DockerVersion: h.dockerVersion,
 		})
 		return nil

@@ -16,14 +16,18 @@ import (
 type view struct {
 	tags      bool // they were asked for
 	connected bool // the agent is
+	renewed   bool // it came back after the task was first told of: connectivityAt is not the task's own
 }
 
 // Fragments of JSON are kept for each task until it changes, one for each view, so
 // that describing a hundred tasks copies bytes.
-var taskJSON = map[view]*store.Fragment[gantry.Task]{
-	{false, false}: store.NewFragment(store.Tasks), {false, true}: store.NewFragment(store.Tasks),
-	{true, false}: store.NewFragment(store.Tasks), {true, true}: store.NewFragment(store.Tasks),
-}
+var taskJSON = func() map[view]*store.Fragment[gantry.Task] {
+	all := map[view]*store.Fragment[gantry.Task]{}
+	for n := range 1 << 3 {
+		all[view{n&1 > 0, n&2 > 0, n&4 > 0}] = store.NewFragment(store.Tasks)
+	}
+	return all
+}()
 
 // encodedTask is a task as DescribeTasks answers it; ok is false where there is
 // no such task. What is kept looks at nothing but the task, the view, and the
@@ -33,28 +37,47 @@ func (s *Service) encodedTask(snap *store.Snapshot, key string, tags bool) (raw 
 	if !ok {
 		return nil, false
 	}
-	v := view{tags, connected(snap, found.Value())}
-	return taskJSON[v].Of(found, func(t *gantry.Task) []byte {
-		raw, err := json.Marshal(s.showTask(snap, t, v))
-		if err != nil {
-			panic("encode a task: " + err.Error()) // plain structs of text and numbers always encode
-		}
-		return raw
-	}), true
+	v, since := viewOf(snap, found.Value(), tags)
+	raw = taskJSON[v].Of(found, func(t *gantry.Task) []byte { return encode(s.showTask(snap, t, v)) })
+	if v.renewed {
+		raw = append(append(raw[:len(raw)-1:len(raw)-1], `,"connectivityAt":`...), encode(at(since))...)
+		raw = append(raw, '}')
+	}
+	return raw, true
 }
 
-// connected reports whether the agent of a task is, for a STOPPED task whether it was.
-func connected(r store.Reader, t *gantry.Task) bool {
+func encode(v any) []byte {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("encode a task: " + err.Error()) // plain structs of text and numbers always encode
+	}
+	return raw
+}
+
+// viewOf tells whether the agent of a task is connected, for a STOPPED task whether it
+// was, and since when, where the task does not know that itself.
+func viewOf(r store.Reader, t *gantry.Task, tags bool) (v view, since time.Time) {
+	v.tags = tags
 	if t.LastStatus == gantry.Stopped {
-		return true
+		v.connected = t.StopCode != ecsapi.TaskStopCodeInfrastructureHealth
+		return v, time.Time{}
 	}
 	c, ok := store.Connections.Get(r, string(t.Cluster)+"/"+string(t.Instance))
-	return ok && c.Connected
+	if v.connected = ok && c.Connected; v.connected && !t.ConnectivityAt.IsZero() && c.Since.After(t.ConnectivityAt) {
+		v.renewed = true
+		return v, c.Since
+	}
+	return v, time.Time{}
 }
 
 // showWhole is a task as the operations that change it answer it.
 func (s *Service) showWhole(r store.Reader, t *gantry.Task) *ecsapi.Task {
-	return s.showTask(r, t, view{tags: true, connected: connected(r, t)})
+	v, since := viewOf(r, t, true)
+	out := s.showTask(r, t, v)
+	if v.renewed {
+		out.ConnectivityAt = at(since)
+	}
+	return out
 }
 
 // ShowTask is a task as DescribeTasks answers it.
@@ -110,6 +133,9 @@ func (s *Service) showTask(r store.Reader, t *gantry.Task, v view) *ecsapi.Task 
 		out.Connectivity = ecsapi.ConnectivityConnected
 	default:
 		out.Connectivity = ecsapi.ConnectivityDisconnected
+	}
+	if v.renewed {
+		out.ConnectivityAt = nil // the caller knows it
 	}
 	if v.tags {
 		out.Tags = shown(t.Tags)
