@@ -282,7 +282,7 @@ func openLogs(d dataDir, level string, errOut io.Writer) (*slog.Logger, io.Close
 
 // listen opens the API's port.
 func listen(address string) (net.Listener, error) {
-	ln, err := listening.Listen(context.Background(), "tcp", address)
+	ln, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use: stop what listens there, or choose another address with --listen (port 0 takes a free one)", address)

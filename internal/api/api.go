@@ -146,6 +146,7 @@ func (d *Door) serveSession(w http.ResponseWriter, r *http.Request, session http
 		return d.stranger != nil || d.principals.Principal(p.AccessKeyID) != nil
 	}}
 	defer held.release()
+	boundSilence(r)
 	session.ServeHTTP(held, d.admitted(r, p))
 }
 
