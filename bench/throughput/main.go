@@ -36,6 +36,7 @@ type options struct {
 	telemetry bool
 	profile   string
 	latency   int
+	roll      bool
 }
 
 // The roles of this program's copies.
@@ -64,6 +65,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 1, "how often each turn is taken")
 	flag.StringVar(&o.reports, "reports", "single,batched", "how agents report: single, batched, or both in turn")
 	flag.BoolVar(&o.telemetry, "telemetry", false, "agents hold the telemetry websocket too")
+	flag.BoolVar(&o.roll, "roll", false, "every service is then deployed anew, and that is timed too")
 	flag.StringVar(&o.profile, "profile", "", "a folder for CPU and heap profiles of the control plane")
 	flag.IntVar(&o.latency, "latency", 200, "how often RunTask is timed until its task runs; 0 leaves that out")
 	flag.Parse()

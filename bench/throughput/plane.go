@@ -49,7 +49,10 @@ var definition = &ecsapi.RegisterTaskDefinitionInput{
 
 // What the parent asks of a control plane.
 type (
-	openIn  struct{ Agents int }
+	openIn struct {
+		Agents int
+		Warmup time.Duration // of services' tasks; 0: gantry's own
+	}
 	profile struct{ File string }
 	// memory is what the process takes, in bytes.
 	memory struct{ PSS, Live int64 }
@@ -113,6 +116,9 @@ func (s *server) open(in openIn) (client.API, error) {
 	ctx, s.stop = context.WithCancel(context.Background())
 	if s.plane, err = plane.Open(ctx, filepath.Join(s.dir, "state"), "http://"+ln.Addr().String()); err != nil {
 		return client.API{}, err
+	}
+	if in.Warmup > 0 {
+		s.plane.Services.Settings.Warmup = in.Warmup
 	}
 	keys := make([]*gantry.Principal, in.Agents)
 	for i := range keys {

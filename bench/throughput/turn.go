@@ -40,6 +40,9 @@ type turn struct {
 	after     memory
 	written   int64   // bytes to disk
 	decision  float64 // µs
+
+	rolled                       seen // while every service was deployed anew
+	rollWall, rollCPU, rollFleet time.Duration
 }
 
 // takeTurn brings a control plane and its agents up, and the services on them.
@@ -56,12 +59,15 @@ func takeTurn(o options, instances int, batched bool) (t *turn, err error) {
 	}
 	defer func() { err = errors.Join(err, f.End()) }()
 	var at client.API
-	if err := p.Ask("open", openIn{Agents: instances}, &at); err != nil {
+	if err := p.Ask("open", openIn{Agents: instances, Warmup: warmup}, &at); err != nil {
 		return nil, err
 	}
 	began := time.Now()
 	// Room for half as much again as is wanted.
 	room := int32(o.tasks*3/2/instances + 2)
+	if o.roll { // both revisions are there for a while
+		room *= 2
+	}
 	if err := f.Ask("connect", sim.Config{
 		Address: at.Address, Region: at.Region, Cluster: cluster, Agents: instances, Zones: zones,
 		CPU: room * taskCPU, Memory: room * taskMiB, Batched: batched, Telemetry: o.telemetry,
@@ -75,8 +81,47 @@ func takeTurn(o options, instances int, batched bool) (t *turn, err error) {
 	if err := p.Ask("decide", decide{Tasks: decisions, Batch: 100}, &t.decision); err != nil {
 		return nil, err
 	}
-	return t, t.deploy(p, f, at)
+	if err := t.deploy(p, f, at); err != nil || !o.roll {
+		return t, err
+	}
+	return t, t.rollAll(p, f, at)
 }
+
+// warmup is for how long the tasks of services have to have run until they are healthy:
+// little, so that a deployment does not wait for it.
+const warmup = time.Second
+
+// rollAll deploys every service anew: as many tasks start as stop.
+func (t *turn) rollAll(p, f *child.Child, at client.API) error {
+	time.Sleep(2 * warmup) // the first deployment is over then
+	if err := p.Ask("begin", nil, nil); err != nil {
+		return err
+	}
+	if t.profile != "" {
+		if err := p.Ask("profile", profile{filepath.Join(t.profile, "throughput-roll.pprof")}, nil); err != nil {
+			return err
+		}
+	}
+	clock, agents, began := measure.Start(p.Pid()), measure.CPU(f.Pid()), time.Now()
+	for i := range t.services {
+		if err := at.Call("UpdateService", &ecsapi.UpdateServiceInput{
+			Cluster: new(cluster), Service: new(serviceName(i)), ForceNewDeployment: new(true),
+		}, nil); err != nil {
+			return err
+		}
+	}
+	n := t.tasks / t.services * t.services
+	if err := p.Ask("settle", settle{Running: n, Stopped: n, Within: within}, &t.rolled); err != nil {
+		return err
+	}
+	t.rollWall, t.rollCPU, t.rollFleet = time.Since(began), clock.Stop().CPU, measure.CPU(f.Pid())-agents
+	if t.profile != "" {
+		return p.Ask("profile", profile{}, nil)
+	}
+	return nil
+}
+
+func serviceName(i int) string { return fmt.Sprintf("web-%03d", i) }
 
 // decisions is how many are timed, in batches of 100.
 const decisions = 10_000
@@ -103,7 +148,7 @@ func (t *turn) deploy(p, f *child.Child, at client.API) error {
 	clock, agents, began := measure.Start(p.Pid()), measure.CPU(f.Pid()), time.Now()
 	for i := range t.services {
 		if err := at.Call("CreateService", &ecsapi.CreateServiceInput{
-			Cluster: new(cluster), ServiceName: new(fmt.Sprintf("web-%03d", i)), TaskDefinition: new(family), DesiredCount: new(int32(t.tasks / t.services)),
+			Cluster: new(cluster), ServiceName: new(serviceName(i)), TaskDefinition: new(family), DesiredCount: new(int32(t.tasks / t.services)),
 		}, nil); err != nil {
 			return err
 		}
@@ -159,9 +204,19 @@ func (t *turn) print(first *turn) {
 			ms(t.planeCPU)/n/(ms(first.planeCPU)/float64(first.saw.Running.N)))
 	}
 	fmt.Println()
+	if t.roll {
+		t.printRoll()
+	}
 	for _, table := range slices.Sorted(maps.Keys(t.saw.Tables)) {
 		fmt.Printf("         %-16s %.3f records a task\n", table, float64(t.saw.Tables[table])/n)
 	}
+}
+
+// printRoll says what deploying every service anew came to.
+func (t *turn) printRoll() {
+	n := float64(t.rolled.Running.N)
+	fmt.Printf("       deployed anew in %.2f s: control plane %.3f ms CPU a task that is replaced, agents %.3f ms; %.2f records written\n",
+		t.rollWall.Seconds(), ms(t.rollCPU)/n, ms(t.rollFleet)/n, float64(t.rolled.Rows)/n)
 }
 
 // running is the rate at which tasks came to run, from the first that was placed.

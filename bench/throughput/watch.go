@@ -95,13 +95,13 @@ func (s *seen) count(c store.Change, at time.Time) {
 	}
 }
 
-// settle is what the parent asks: wait until so many tasks run.
+// settle is what the parent asks: wait until so many tasks run, and so many have stopped.
 type settle struct {
-	Running int
-	Within  time.Duration
+	Running, Stopped int
+	Within           time.Duration
 }
 
-// settle waits until so many tasks have come to run, and tells what was seen.
+// settle waits until so many tasks have come to run and to stop, and tells what was seen.
 func (w *watch) settle(s settle) (seen, error) {
 	late := time.After(s.Within)
 	for {
@@ -112,14 +112,14 @@ func (w *watch) settle(s settle) (seen, error) {
 		if err != nil {
 			return seen{}, err
 		}
-		if saw.Running.N >= s.Running {
+		if saw.Running.N >= s.Running && saw.Stopped.N >= s.Stopped {
 			w.stop()
 			return saw, nil
 		}
 		select {
 		case <-w.news:
 		case <-late:
-			return seen{}, fmt.Errorf("%d of %d tasks run after %s, %d are placed", saw.Running.N, s.Running, s.Within, saw.Placed.N)
+			return seen{}, fmt.Errorf("%d of %d tasks run after %s, %d are placed, %d have stopped", saw.Running.N, s.Running, s.Within, saw.Placed.N, saw.Stopped.N)
 		}
 	}
 }
