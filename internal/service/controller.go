@@ -32,6 +32,8 @@ type Controller struct {
 	NewUUID   func() string
 	NewSeed   func() uint64
 	Log       *slog.Logger
+
+	pace pace
 }
 
 // workers is how many services are worked on at once: they mostly wait for the store.
@@ -103,6 +105,9 @@ var errStale = errors.New("the service has changed meanwhile")
 
 // Reconcile takes the next step for a service, if any is due.
 func (c *Controller) Reconcile(ctx context.Context, key string) (again time.Duration, err error) {
+	if rest := c.pace.wait(key, c.Now()); rest > 0 {
+		return rest, nil
+	}
 	if s, ok := store.Services.Get(c.Store.View(), key); ok && s.HasTaskSets() {
 		again, err = c.reconcileTaskSets(ctx, key)
 	} else {
@@ -117,12 +122,18 @@ func (c *Controller) Reconcile(ctx context.Context, key string) (again time.Dura
 // step takes the next step for a service, or for one of its task sets where one is named.
 func (c *Controller) step(ctx context.Context, key string, set gantry.RevisionID) (again time.Duration, err error) {
 	var d decision
+	var took time.Duration
 	_, err = c.Store.Update(ctx, func(tx *store.Tx) error {
+		began := c.Now()
 		d, err = c.decide(tx, key, set)
+		took = c.Now().Sub(began)
 		return err
 	})
 	if err != nil {
 		return 0, err
+	}
+	if d.plan.small(d.look.Changes) {
+		c.pace.rest(key, c.Now(), took)
 	}
 	for _, s := range d.plan.Starts {
 		switch err := c.start(ctx, &d, s); {
