@@ -293,8 +293,11 @@ func (h *history) quiet(t *rapid.T) {
 			s.Configuration = &ecsapi.DeploymentConfiguration{}
 		}
 	})
+	// So many looks in a row at which nothing happens: each may only have waited for the
+	// next task to be warm.
+	const quiet = 12
 	rest := 0
-	for round := 0; rest < 3; round++ {
+	for round := 0; rest < quiet; round++ {
 		h.answer(ecsapi.DeploymentLifecycleHookStatusSucceeded)
 		if round > 300 {
 			t.Fatalf("it does not come to rest: %s, %+v, %+v", h.tally(), *h.deployment(), *h.history)
