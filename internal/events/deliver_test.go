@@ -93,20 +93,23 @@ func TestDeadTarget(t *testing.T) {
 		if s := w.e.Status(); len(s) != 2 || s[1].Retries == 0 || s[1].LastError == "" || s[0].Delivered != 20 || s[1].ARN == "" {
 			t.Errorf("status %+v", s)
 		}
+		w.mu.Lock()
 		if tries < 5 || tries > 30 {
 			t.Errorf("%d tries in twenty minutes", tries)
 		}
-		w.calls, w.bodies = nil, nil
+		w.mu.Unlock()
 		w.mu.Lock()
+		w.calls, w.bodies = nil, nil
 		down = false
 		w.mu.Unlock()
 		w.stop() // also over a restart
 		w.start()
 		pass(11 * time.Minute)
-		if len(w.bodies) != 20 {
-			t.Fatalf("%d calls", len(w.bodies))
+		bodies := w.called()
+		if len(bodies) != 20 {
+			t.Fatalf("%d calls", len(bodies))
 		}
-		for i, body := range w.bodies {
+		for i, body := range bodies {
 			if !strings.Contains(body, ids[i]) {
 				t.Errorf("call %d: %s", i, body)
 			}
@@ -142,9 +145,11 @@ func TestGivingUp(t *testing.T) {
 				w.rule(mine, eventsapi.Target{Arn: w.destination("hook", "https://example.com/", 0), RetryPolicy: c.policy})
 				w.post("Thing", `{}`)
 				pass(c.within)
+				w.mu.Lock()
 				if tries < c.tries || tries > 2*c.tries {
 					t.Errorf("%d tries, want %d or some more", tries, c.tries)
 				}
+				w.mu.Unlock()
 				s := w.e.Status()[0]
 				if s.GivenUp != 1 || s.LastError == "" {
 					t.Errorf("status %+v", s)
@@ -191,7 +196,7 @@ func TestOverrun(t *testing.T) {
 			t.Errorf("status %+v", got)
 		}
 		last := -1
-		for _, body := range w.bodies {
+		for _, body := range w.called() {
 			var n int
 			_, rest, _ := strings.Cut(body, `"n":`)
 			if _, err := fmt.Sscan(strings.TrimLeft(strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == '}' })[0], " "), &n); err != nil {
@@ -217,11 +222,11 @@ func TestPace(t *testing.T) {
 			w.post("Thing", `{}`)
 		}
 		pass(2100 * time.Millisecond)
-		if n := len(w.calls); n < 4 || n > 6 {
+		if n := len(w.called()); n < 4 || n > 6 {
 			t.Errorf("%d calls in two seconds, at two a second", n)
 		}
 		pass(10 * time.Second)
-		if n := len(w.calls); n != 10 {
+		if n := len(w.called()); n != 10 {
 			t.Errorf("%d calls", n)
 		}
 	})
@@ -309,8 +314,8 @@ func TestRunTask(t *testing.T) {
 		})
 		w.post("Thing", `{"n": 7}`)
 		pass(time.Second)
-		if len(w.runs) != 1 {
-			t.Fatalf("%d runs", len(w.runs))
+		if len(w.ran()) != 1 {
+			t.Fatalf("%d runs", len(w.ran()))
 		}
 		in := w.runs[0]
 		if *in.Cluster != *cluster || *in.TaskDefinition != "arn:aws:ecs:us-east-1:123456789012:task-definition/job" || *in.Count != 2 || in.LaunchType != "EC2" || *in.Group != "g" ||
@@ -396,8 +401,8 @@ func TestOverlap(t *testing.T) {
 						living++
 					}
 				}
-				if len(w.runs) != c.runs || living != c.living {
-					t.Errorf("%d runs, %d tasks live; want %d, %d", len(w.runs), living, c.runs, c.living)
+				if len(w.ran()) != c.runs || living != c.living {
+					t.Errorf("%d runs, %d tasks live; want %d, %d", len(w.ran()), living, c.runs, c.living)
 				}
 				w.write(func(tx *store.Tx) {
 					if err := store.Tasks.Change(tx, "prod/t1-0", func(t *gantry.Task) error { t.LastStatus = gantry.Stopped; return nil }); err != nil {
@@ -405,8 +410,8 @@ func TestOverlap(t *testing.T) {
 					}
 				})
 				pass(time.Second)
-				if len(w.runs) != c.ended {
-					t.Errorf("after the first has ended there are %d runs, want %d", len(w.runs), c.ended)
+				if len(w.ran()) != c.ended {
+					t.Errorf("after the first has ended there are %d runs, want %d", len(w.ran()), c.ended)
 				}
 			})
 		})

@@ -195,6 +195,19 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: http.NoBody, Request: r}, nil
 }
 
+// called is what the network has carried so far, and ran what RunTask was asked for.
+func (w *world) called() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.bodies)
+}
+
+func (w *world) ran() []*ecsapi.RunTaskInput {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.runs)
+}
+
 // rule puts a rule with one target.
 func (w *world) rule(rule *eventsapi.PutRuleInput, target eventsapi.Target) {
 	w.t.Helper()
