@@ -44,8 +44,10 @@ type Service struct {
 	// PrimaryTaskSet is the one whose definition the service shows as its own.
 	PrimaryTaskSet RevisionID `json:"primaryTaskSet,omitzero"`
 
-	Constraints []ecsapi.PlacementConstraint `json:"constraints,omitzero"`
-	Strategies  []ecsapi.PlacementStrategy   `json:"strategies,omitzero"`
+	// Providers is the capacity provider strategy; empty where tasks go by launch type.
+	Providers   []ecsapi.CapacityProviderStrategyItem `json:"providers,omitzero"`
+	Constraints []ecsapi.PlacementConstraint          `json:"constraints,omitzero"`
+	Strategies  []ecsapi.PlacementStrategy            `json:"strategies,omitzero"`
 	// Rebalancing is whether tasks are moved when the availability zones are uneven.
 	Rebalancing ecsapi.AvailabilityZoneRebalancing `json:"rebalancing,omitzero"`
 	// GracePeriod is for how long after its start a task's failing checks are not acted upon.
@@ -97,7 +99,10 @@ type ServiceRevision struct {
 	Service    ServiceName       `json:"service"`
 	Definition DefinitionName    `json:"definition"`
 	LaunchType ecsapi.LaunchType `json:"launchType"` // EC2 or EXTERNAL
-	CreatedAt  time.Time         `json:"createdAt"`
+	// Providers is the service's capacity provider strategy at the time. A later one of the
+	// service goes before, as long as the revision has any.
+	Providers []ecsapi.CapacityProviderStrategyItem `json:"providers,omitzero"`
+	CreatedAt time.Time                             `json:"createdAt"`
 }
 
 // Key is the revision's place in the store: "<cluster>/<service>/<digits>".

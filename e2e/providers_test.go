@@ -206,3 +206,30 @@ func TestRetries(t *testing.T) {
 		t.Errorf("started again: %v", running)
 	}
 }
+
+// TestServiceByCapacityProviders: a service's tasks go by base and weight; those whose
+// provider has no machine wait, the event says why, and they run once it has one.
+func TestServiceByCapacityProviders(t *testing.T) {
+	t.Parallel()
+	s := gantry(t)
+	cluster := s.cluster(t)
+	a, b := s.provider(t), s.provider(t)
+	s.aws(t, "ecs", "put-cluster-capacity-providers", "--cluster", cluster, "--capacity-providers", a, b, "--default-capacity-provider-strategy", "[]")
+	s.enlist(t, cluster, a)
+	s.aws(t, "ecs", "create-service", "--cluster", cluster, "--service-name", "web", "--task-definition", s.define(t, nil), "--desired-count", "6",
+		"--capacity-provider-strategy", "capacityProvider="+a+",base=2,weight=1", "capacityProvider="+b+",weight=3")
+	s.untilTally(t, cluster, a+" RUNNING 3, "+b+" PROVISIONING 3")
+	eventually(t, "the event", func() (bool, string) {
+		sv := describeService(t, s.sdk(), cluster, "web")
+		return slices.ContainsFunc(sv.Events, func(e types.ServiceEvent) bool {
+			return strings.Contains(*e.Message, "was unable to place a task because no container instance met all of its requirements.")
+		}), showService(sv)
+	})
+	s.enlist(t, cluster, b)
+	s.aws(t, "ecs", "wait", "services-stable", "--cluster", cluster, "--services", "web")
+	if got, want := s.tally(t, cluster), a+" RUNNING 3, "+b+" RUNNING 3"; got != want {
+		t.Errorf("stable with %s, want %s", got, want)
+	}
+	s.aws(t, "ecs", "update-service", "--cluster", cluster, "--service", "web", "--desired-count", "2")
+	s.untilTally(t, cluster, a+" RUNNING 2")
+}

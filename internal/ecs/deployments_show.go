@@ -107,7 +107,7 @@ func (s *Service) showRevision(r store.Reader, revision *gantry.ServiceRevision)
 		ServiceArn:         new(string(place.Service(revision.Cluster, string(revision.Service)))),
 		ClusterArn:         new(string(place.Cluster(revision.Cluster))),
 		TaskDefinition:     new(string(place.Definition(revision.Definition))),
-		LaunchType:         revision.LaunchType,
+		LaunchType:         launchShown(revision),
 		CreatedAt:          at(revision.CreatedAt),
 		ContainerImages:    []ecsapi.ContainerImage{},
 		GuardDutyEnabled:   new(false),
@@ -117,6 +117,7 @@ func (s *Service) showRevision(r store.Reader, revision *gantry.ServiceRevision)
 			Enabled: new(false),
 		},
 	}
+	out.CapacityProviderStrategy = revision.Providers
 	if d, ok := store.Definitions.Get(r, string(revision.Definition)); ok {
 		for _, c := range d.Wire.ContainerDefinitions {
 			out.ContainerImages = append(out.ContainerImages, ecsapi.ContainerImage{ContainerName: c.Name, Image: new(wire.Value(c.Image))})

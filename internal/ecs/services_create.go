@@ -51,7 +51,7 @@ func checkCreate(in *ecsapi.CreateServiceInput) error {
 		return err
 	}
 	return checkOffered(offered{
-		providers: in.CapacityProviderStrategy, platform: in.PlatformVersion, network: in.NetworkConfiguration,
+		platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		balancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, gateways: in.GatewayConnectors,
 		monitoring: in.Monitoring,
@@ -63,9 +63,6 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 	c, err := s.cluster(tx, in.Cluster)
 	if err != nil {
 		return nil, err
-	}
-	if len(c.DefaultStrategy) > 0 && in.LaunchType == "" && !external(in.DeploymentController) {
-		return nil, notYet("Cluster %s has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL.", c.Name)
 	}
 	token, earlier, err := s.serviceToken(tx, c.Name, in)
 	if err != nil || earlier != nil {
@@ -102,7 +99,7 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 	if made.HasTaskSets() {
 		err = completeExternal(made, in)
 	} else {
-		err = s.deployFirst(tx, now, made, in)
+		err = s.deployFirst(tx, now, c, made, in)
 	}
 	if err != nil {
 		return nil, err
@@ -116,8 +113,12 @@ func (s *Service) makeService(ctx context.Context, tx *store.Tx, in *ecsapi.Crea
 }
 
 // deployFirst begins a new service's first deployment.
-func (s *Service) deployFirst(tx *store.Tx, now time.Time, made *gantry.Service, in *ecsapi.CreateServiceInput) error {
+func (s *Service) deployFirst(tx *store.Tx, now time.Time, c *gantry.Cluster, made *gantry.Service, in *ecsapi.CreateServiceInput) error {
 	if err := checkScheduling(made, in.DesiredCount); err != nil {
+		return err
+	}
+	var err error
+	if made.Providers, err = serviceStrategy(c, made, in.LaunchType, in.CapacityProviderStrategy); err != nil {
 		return err
 	}
 	d, err := s.deployable(tx, in.TaskDefinition)
@@ -126,7 +127,7 @@ func (s *Service) deployFirst(tx *store.Tx, now time.Time, made *gantry.Service,
 	}
 	revision := &gantry.ServiceRevision{
 		Cluster: made.Cluster, Service: made.Name, Definition: d.Name,
-		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2),
+		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2), Providers: made.Providers,
 	}
 	if err := checkService(made, revision, d); err != nil {
 		return err

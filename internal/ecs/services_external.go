@@ -28,6 +28,9 @@ func completeExternal(made *gantry.Service, in *ecsapi.CreateServiceInput) error
 			return invalid("%s is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet.", elsewhere.what)
 		}
 	}
+	if err := checkOffered(offered{providers: in.CapacityProviderStrategy}); err != nil {
+		return err
+	}
 	switch {
 	case made.Scheduling == ecsapi.SchedulingStrategyDaemon:
 		return invalid("The daemon scheduling strategy does not support the deploymentController EXTERNAL.")
@@ -74,6 +77,9 @@ func changeExternal(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceIn
 		if elsewhere.used {
 			return nil, invalid("Unable to update %s on services with an EXTERNAL deployment controller. Use its task sets.", elsewhere.what)
 		}
+	}
+	if err := checkOffered(offered{providers: in.CapacityProviderStrategy}); err != nil {
+		return nil, err
 	}
 	next := changed(sv, in)
 	next.Configuration, next.Rebalancing = sv.Configuration, sv.Rebalancing

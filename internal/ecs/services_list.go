@@ -89,7 +89,7 @@ func launchTypeOf(r store.Reader, sv *gantry.Service) ecsapi.LaunchType {
 		return ""
 	}
 	if revision := serviceRevision(r, sv, d.Target.Revision); revision != nil {
-		return revision.LaunchType
+		return launchShown(revision)
 	}
 	return ""
 }

@@ -102,11 +102,13 @@ func TestServiceRefusals(t *testing.T) {
 		{"strategy and launch type", create(func(in *ecsapi.CreateServiceInput) {
 			in.LaunchType, in.CapacityProviderStrategy = ecsapi.LaunchTypeEc2, []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("p")}}
 		}), "InvalidParameterException: Specify either launchType or capacityProviderStrategy, not both."},
-		{"provider strategy", create(func(in *ecsapi.CreateServiceInput) {
-			in.CapacityProviderStrategy = []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("p")}}
-		}), "UnsupportedFeatureException: capacityProviderStrategy of a service is not offered by gantry yet (use the launchType EC2 or EXTERNAL)."},
+		{"strategy of a provider that is not the cluster's", create(func(in *ecsapi.CreateServiceInput) { in.CapacityProviderStrategy = items("p") }),
+			"InvalidParameterException: The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: 'p'."},
+		{"daemon by a strategy", create(func(in *ecsapi.CreateServiceInput) {
+			in.SchedulingStrategy, in.DesiredCount, in.CapacityProviderStrategy = ecsapi.SchedulingStrategyDaemon, nil, items("p 1")
+		}), "InvalidParameterException: The daemon scheduling strategy does not support a capacity provider strategy. Remove the capacityProviderStrategy and try again."},
 		{"the cluster's default strategy", create(func(in *ecsapi.CreateServiceInput) { in.Cluster = new("fargate") }),
-			"UnsupportedFeatureException: Cluster fargate has a default capacity provider strategy, which gantry does not offer yet: set the launchType to EC2 or EXTERNAL."},
+			"UnsupportedFeatureException: Tasks of the capacity provider FARGATE are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL."},
 		{"awsvpc", create(func(in *ecsapi.CreateServiceInput) { in.TaskDefinition = new("awsvpc") }), "UnsupportedFeatureException: Task definition awsvpc:1 uses networkMode awsvpc, which gantry does not offer yet."},
 		{"network configuration", create(func(in *ecsapi.CreateServiceInput) { in.NetworkConfiguration = network }), "UnsupportedFeatureException: networkConfiguration of a service is not offered by gantry yet (it belongs to the network mode awsvpc)."},
 		{"platform version", update(func(in *ecsapi.UpdateServiceInput) { in.PlatformVersion = new("1.4.0") }), "UnsupportedFeatureException: platformVersion of a service is not offered by gantry yet (it belongs to the launchType FARGATE)."},

@@ -65,6 +65,7 @@ func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, ta
 		SchedulingStrategy:            sv.Scheduling,
 		DeploymentController:          &ecsapi.DeploymentController{Type: ecsapi.DeploymentControllerTypeEcs},
 		DeploymentConfiguration:       sv.Configuration,
+		CapacityProviderStrategy:      sv.Providers,
 		PlacementConstraints:          shown(sv.Constraints),
 		PlacementStrategy:             shown(sv.Strategies),
 		AvailabilityZoneRebalancing:   sv.Rebalancing,
@@ -93,7 +94,7 @@ func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, ta
 		return out
 	}
 	if revision := serviceRevision(snap, sv, newest.Rollout().Revision); revision != nil {
-		out.TaskDefinition, out.LaunchType = new(string(place.Definition(revision.Definition))), revision.LaunchType
+		out.TaskDefinition, out.LaunchType = new(string(place.Definition(revision.Definition))), launchShown(revision)
 	}
 	if sv.Status == gantry.ServiceInactive {
 		return out
@@ -128,9 +129,19 @@ func (s *Service) showEntry(r store.Reader, sv *gantry.Service, e service.Entry)
 		RolloutStateReason: new(e.Rollout.Reason),
 	}
 	if revision := serviceRevision(r, sv, e.Rollout.Revision); revision != nil {
-		out.TaskDefinition, out.LaunchType = new(string(s.cfg.Place.Definition(revision.Definition))), revision.LaunchType
+		out.TaskDefinition, out.LaunchType = new(string(s.cfg.Place.Definition(revision.Definition))), launchShown(revision)
+		out.CapacityProviderStrategy = revision.Providers
 	}
 	return out
+}
+
+// launchShown is the launch type of a revision as it is answered: one with a capacity
+// provider strategy has none.
+func launchShown(revision *gantry.ServiceRevision) ecsapi.LaunchType {
+	if len(revision.Providers) > 0 {
+		return ""
+	}
+	return revision.LaunchType
 }
 
 // deploymentsOf are the deployments of a service, the newest first. Those of an earlier

@@ -19,7 +19,7 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 		return nil, err
 	}
 	if err := checkOffered(offered{
-		providers: in.CapacityProviderStrategy, platform: in.PlatformVersion, network: in.NetworkConfiguration,
+		platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		balancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, gateways: in.GatewayConnectors,
 		monitoring: in.Monitoring,
@@ -36,7 +36,7 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 		if err != nil {
 			return err
 		}
-		out, err = s.changeService(tx, sv, in)
+		out, err = s.changeService(tx, c, sv, in)
 		return err
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 
 // changeService writes a service as the request wants it, and begins a deployment
 // where that takes one.
-func (s *Service) changeService(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceInput) (*gantry.Service, error) {
+func (s *Service) changeService(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service, in *ecsapi.UpdateServiceInput) (*gantry.Service, error) {
 	if in.DeploymentController != nil && external(in.DeploymentController) != sv.HasTaskSets() {
 		return nil, notYet("Changing the deploymentController of a service is not offered by gantry yet.")
 	}
@@ -69,6 +69,11 @@ func (s *Service) changeService(tx *store.Tx, sv *gantry.Service, in *ecsapi.Upd
 	if ref := cmp.Or(wire.Value(in.TaskDefinition), string(revision.Definition)); in.TaskDefinition != nil || deploys || !ok {
 		var err error
 		if d, err = s.runnable(tx, ref); err != nil {
+			return nil, err
+		}
+	}
+	if in.CapacityProviderStrategy != nil {
+		if err := changeProviders(c, next, &revision, in); err != nil {
 			return nil, err
 		}
 	}

@@ -70,10 +70,16 @@ func (s *Service) clusterProviders(r store.Reader, refs []string) ([]string, err
 	return out, nil
 }
 
-// providerInUse reports whether a task that is not over is the provider's.
+// providerInUse reports whether a task that is not over is the provider's, or a service
+// starts tasks there.
 func providerInUse(r store.Reader, cluster gantry.ClusterName, provider string) bool {
 	for range store.TasksByProvider.All(r, string(cluster)+"/"+provider) {
 		return true
+	}
+	for sv := range store.Services.All(r, string(cluster)+"/") {
+		if sv.Status != gantry.ServiceInactive && slices.ContainsFunc(sv.Providers, func(i ecsapi.CapacityProviderStrategyItem) bool { return *i.CapacityProvider == provider }) {
+			return true
+		}
 	}
 	return false
 }
@@ -134,19 +140,6 @@ func checkPlaceable(items []ecsapi.CapacityProviderStrategyItem) error {
 	return nil
 }
 
-// shares are a strategy as placement reads it. A provider that is alone takes
-// everything, whatever its weight.
-func shares(items []ecsapi.CapacityProviderStrategyItem) []placement.ProviderShare {
-	out := make([]placement.ProviderShare, len(items))
-	for i, item := range items {
-		out[i] = placement.ProviderShare{Provider: *item.CapacityProvider, Base: int(wire.Value(item.Base)), Weight: int(wire.Value(item.Weight))}
-	}
-	if len(out) == 1 {
-		out[0].Weight = max(out[0].Weight, 1)
-	}
-	return out
-}
-
 // strategyOf is the capacity provider strategy that tasks of a cluster are placed by: the
 // one that is given, else the cluster's default; nil where a launch type rules it out, or
 // where there is none.
@@ -170,7 +163,7 @@ func deal(r store.Reader, like *gantry.Task, strategy []ecsapi.CapacityProviderS
 	if len(strategy) == 0 {
 		return nil
 	}
-	parts := shares(strategy)
+	parts := placement.SharesOf(strategy)
 	counts := make([]int, len(parts))
 	if len(parts) > 1 {
 		for t := range store.TasksByGroup.All(r, string(like.Cluster)+"/"+string(like.Group)) {
@@ -187,4 +180,37 @@ func deal(r store.Reader, like *gantry.Task, strategy []ecsapi.CapacityProviderS
 		out[i] = parts[next].Provider
 	}
 	return out
+}
+
+// serviceStrategy is the strategy of a new service. A DAEMON service has none: it is on
+// every instance of its launch type, whosever that is.
+func serviceStrategy(c *gantry.Cluster, sv *gantry.Service, launch ecsapi.LaunchType, given []ecsapi.CapacityProviderStrategyItem) ([]ecsapi.CapacityProviderStrategyItem, error) {
+	if sv.Scheduling == ecsapi.SchedulingStrategyDaemon {
+		if len(given) > 0 {
+			return nil, invalid("The daemon scheduling strategy does not support a capacity provider strategy. Remove the capacityProviderStrategy and try again.")
+		}
+		return nil, nil
+	}
+	return strategyOf(c, launch, given)
+}
+
+// changeProviders lays the strategy of a request over a service and the revision that it
+// may be deployed with; an empty one removes it. Another strategy holds for new tasks
+// from now on; moving between a strategy and a launch type takes a deployment.
+func changeProviders(c *gantry.Cluster, next *gantry.Service, revision *gantry.ServiceRevision, in *ecsapi.UpdateServiceInput) error {
+	strategy := completeStrategy(in.CapacityProviderStrategy)
+	if len(strategy) > 0 {
+		var err error
+		if strategy, err = serviceStrategy(c, next, "", strategy); err != nil {
+			return err
+		}
+	}
+	if moves := (len(strategy) > 0) != (len(revision.Providers) > 0); moves && !wire.Value(in.ForceNewDeployment) {
+		return invalid("When switching from launch type to capacity provider strategy on an existing service, or from a capacity provider strategy to a launch type, you must force a new deployment.")
+	}
+	if len(strategy) > 0 {
+		revision.LaunchType = ecsapi.LaunchTypeEc2
+	}
+	next.Providers, revision.Providers = strategy, strategy
+	return nil
 }

@@ -148,3 +148,78 @@ func TestFailed(t *testing.T) {
 		}
 	}
 }
+
+// A service by a strategy echoes it whole, spreads its tasks by it, and scales in by it;
+// moving between a strategy and a launch type takes a deployment.
+func TestServiceByStrategy(t *testing.T) {
+	w := newWorld(t)
+	w.provide("a")
+	w.provide("b")
+	w.associate("prod", []string{"a", "b"}, "a 1+2", "b 3")
+	for _, group := range []string{"a-group", "b-group"} {
+		w.join("prod", 100*256, 100000, ecsapi.Attribute{Name: new(gantry.AttributeGroup), Value: new(group)})
+	}
+	w.define("web", 256, 128)
+	made := w.serve("prod", "web", "web", func(in *ecsapi.CreateServiceInput) { in.DesiredCount = new(int32(10)) })
+	want := items("a 1+2", "b 3")
+	if diff := cmp.Diff(want, made.CapacityProviderStrategy); diff != "" || made.LaunchType != "" {
+		t.Errorf("launch type %q (-want +got)\n%s", made.LaunchType, diff)
+	}
+	w.settle("prod/web")
+	running := func() map[string]int {
+		n := map[string]int{}
+		for t := range store.TasksByStatus.All(w.store.View(), "prod/"+string(gantry.Running)) {
+			if t.DesiredStatus == gantry.Running {
+				n[t.CapacityProvider]++
+			}
+		}
+		return n
+	}
+	if diff := cmp.Diff(map[string]int{"a": 4, "b": 6}, running()); diff != "" {
+		t.Errorf("10 tasks (-want +got)\n%s", diff)
+	}
+	sv := w.showOne("prod", "web")
+	if diff := cmp.Diff(want, sv.Deployments[0].CapacityProviderStrategy); diff != "" || sv.Deployments[0].LaunchType != "" {
+		t.Errorf("its deployment: launch type %q (-want +got)\n%s", sv.Deployments[0].LaunchType, diff)
+	}
+	revisions := must(w, w.ops.DescribeServiceRevisions, &ecsapi.DescribeServiceRevisionsInput{ServiceRevisionArns: []string{*sv.CurrentServiceRevisions[0].Arn}}).ServiceRevisions
+	if diff := cmp.Diff(want, revisions[0].CapacityProviderStrategy); diff != "" {
+		t.Errorf("its revision (-want +got)\n%s", diff)
+	}
+	update := func(change func(*ecsapi.UpdateServiceInput)) error {
+		in := &ecsapi.UpdateServiceInput{Cluster: new("prod"), Service: new("web")}
+		change(in)
+		_, err := do(w, w.ops.UpdateService, in)
+		w.settle("prod/web")
+		return err
+	}
+	if err := update(func(in *ecsapi.UpdateServiceInput) { in.DesiredCount = new(int32(2)) }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"a": 2}, running()); diff != "" {
+		t.Errorf("2 tasks (-want +got)\n%s", diff)
+	}
+	if err := update(func(in *ecsapi.UpdateServiceInput) {
+		in.DesiredCount, in.CapacityProviderStrategy = new(int32(3)), items("b 1")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"a": 2, "b": 1}, running()); diff != "" || len(w.showOne("prod", "web").Deployments) != 1 {
+		t.Errorf("another strategy, for new tasks only (-want +got)\n%s", diff)
+	}
+	_, err := do(w, w.ops.PutClusterCapacityProviders, &ecsapi.PutClusterCapacityProvidersInput{Cluster: new("prod"), CapacityProviders: []string{"a"}, DefaultCapacityProviderStrategy: items()})
+	w.wantRefusal(err, "ResourceInUseException: The specified capacity provider is in use and cannot be removed.")
+	w.wantRefusal(update(func(in *ecsapi.UpdateServiceInput) { in.CapacityProviderStrategy = items() }),
+		"InvalidParameterException: When switching from launch type to capacity provider strategy on an existing service, or from a capacity provider strategy to a launch type, you must force a new deployment.")
+	if err := update(func(in *ecsapi.UpdateServiceInput) {
+		in.CapacityProviderStrategy, in.ForceNewDeployment = items(), new(true)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if sv := w.showOne("prod", "web"); sv.LaunchType != ecsapi.LaunchTypeEc2 || len(sv.CapacityProviderStrategy) != 0 {
+		t.Errorf("by launch type: %s, %+v", sv.LaunchType, sv.CapacityProviderStrategy)
+	}
+	if diff := cmp.Diff(map[string]int{"": 3}, running()); diff != "" {
+		t.Errorf("by launch type (-want +got)\n%s", diff)
+	}
+}

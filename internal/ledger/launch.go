@@ -57,7 +57,7 @@ type Batch struct {
 	Providers []string
 	// Waits has tasks without a place written all the same, PROVISIONING: package
 	// provisioning places them as soon as it can. While others of the cluster wait, tasks
-	// that may wait get in line behind them. Tasks of capacity providers always may.
+	// that may wait get in line behind them.
 	Waits bool
 
 	// With goes into the transaction that writes the tasks; nil for nothing. An error
@@ -89,7 +89,6 @@ func (l *Ledger) Launch(ctx context.Context, b Batch) (Launched, error) {
 	b.Task.Definition = b.Definition.Name
 	b.Task.CPU, b.Task.Memory = taskdef.Sizes(def, b.Task.Overrides)
 	b.Task.Reserved = demand.Reserved()
-	b.Waits = b.Waits || b.Providers != nil
 	spec := specOf(&b, demand)
 	for range maxAttempts {
 		out, err := l.try(ctx, &b, spec, demand)

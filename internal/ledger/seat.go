@@ -15,17 +15,12 @@ import (
 // and moves those that get one to PENDING. It says how many they were, and why the
 // next one has no place; a task that does not wait any more is passed over.
 func (l *Ledger) Seat(ctx context.Context, tasks []*gantry.Task, seed uint64) (seated int, refusal *placement.Refusal, err error) {
-	first, snap := tasks[0], l.store.View()
-	b, err := waiting(snap, first)
+	first := tasks[0]
+	spec, demand, err := waitingSpec(l.store.View(), first)
 	if err != nil {
 		return 0, nil, fmt.Errorf("place waiting task %s: %w", first.Key(), err)
 	}
-	b.Seed = seed
-	demand := taskdef.DemandOf(b.Definition.Wire, first.Overrides)
-	spec := specOf(&b, demand)
-	if first.CapacityProvider != "" {
-		spec = within(spec, snap, first.CapacityProvider)
-	}
+	spec.Seed = seed
 	ids := make([]gantry.TaskID, len(tasks))
 	for i, t := range tasks {
 		ids[i] = t.ID
@@ -71,6 +66,33 @@ func (l *Ledger) seat(ctx context.Context, like *gantry.Task, spec placement.Spe
 		return nil
 	})
 	return seated, claim.Refusal, err
+}
+
+// Explain says why a task that waits has no place; nil where it would have one now.
+func (l *Ledger) Explain(t *gantry.Task) (*placement.Refusal, error) {
+	spec, _, err := waitingSpec(l.store.View(), t)
+	if err == nil {
+		var claim *Claim
+		if claim, err = l.Place(t.Cluster, t.LaunchType, spec, []gantry.TaskID{t.ID}); err == nil {
+			claim.Done() // it was only a question
+			return claim.Refusal, nil
+		}
+	}
+	return nil, fmt.Errorf("look for a place for waiting task %s: %w", t.Key(), err)
+}
+
+// waitingSpec is what a waiting task needs and where it may go.
+func waitingSpec(r store.Reader, t *gantry.Task) (placement.Spec, taskdef.Demand, error) {
+	b, err := waiting(r, t)
+	if err != nil {
+		return placement.Spec{}, taskdef.Demand{}, err
+	}
+	demand := taskdef.DemandOf(b.Definition.Wire, t.Overrides)
+	spec := specOf(&b, demand)
+	if t.CapacityProvider != "" {
+		spec = within(spec, r, t.CapacityProvider)
+	}
+	return spec, demand, nil
 }
 
 // waiting is the batch that a waiting task would be launched with. A task of a service

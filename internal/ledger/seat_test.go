@@ -33,7 +33,7 @@ func TestTasksOfProvidersWaitForRoom(t *testing.T) {
 	w.provide("b", 300)
 	w.join("nobodys", ecsapi.LaunchTypeEc2, 3000)
 	b := w.batch(4)
-	b.Providers = []string{"a", "b", "a", "b"}
+	b.Providers, b.Waits = []string{"a", "b", "a", "b"}, true
 	var got []string
 	for _, task := range w.launch(b).Tasks {
 		got = append(got, task.CapacityProvider+" "+string(task.Instance)+" "+string(task.LastStatus))
@@ -89,7 +89,7 @@ func TestGettingInLine(t *testing.T) {
 func TestProviderThatWentMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	b := w.batch(1)
-	b.Providers = []string{"a"}
+	b.Providers, b.Waits = []string{"a"}, true
 	if _, err := w.l.Launch(t.Context(), b); !errors.Is(err, ErrNotAssociated) {
 		t.Errorf("launched with %v", err)
 	}

@@ -1,10 +1,28 @@
 package placement
 
+import (
+	"gantry/internal/wire"
+	"gantry/internal/wire/ecsapi"
+)
+
 // A ProviderShare is one item of a capacity provider strategy.
 type ProviderShare struct {
 	Provider string
 	Base     int // tasks that go to the provider first; at most one item has a base
 	Weight   int // ratio of the tasks beyond the base; 0 places nothing beyond it
+}
+
+// SharesOf is a strategy as the API has it. A provider that is alone takes everything,
+// whatever its weight.
+func SharesOf(items []ecsapi.CapacityProviderStrategyItem) []ProviderShare {
+	out := make([]ProviderShare, len(items))
+	for i, item := range items {
+		out[i] = ProviderShare{Provider: *item.CapacityProvider, Base: int(wire.Value(item.Base)), Weight: int(wire.Value(item.Weight))}
+	}
+	if len(out) == 1 {
+		out[0].Weight = max(out[0].Weight, 1)
+	}
+	return out
 }
 
 // NextProvider gives the place in strategy of the provider that the next task goes to, when

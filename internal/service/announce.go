@@ -22,6 +22,7 @@ func (p *planner) announce() {
 	if u := p.history.Unplaced; u != nil {
 		p.conditions = append(p.conditions, Event{Name: PlacementFailure, Message: u.Message, Cause: PlacementFailure})
 	}
+	p.announceWaiting()
 	if p.rollout().Starts.Step >= impairedAfter && !p.deployment.Halted() {
 		p.conditions = append(p.conditions, condition(StartImpaired, textImpaired))
 	}

@@ -36,9 +36,10 @@ const (
 
 // What ECS says, where AWS documents the words.
 const (
-	textSteady   = "has reached a steady state."
-	textImpaired = "is unable to consistently start tasks successfully."
-	textStuck    = "was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+	textSteady      = "has reached a steady state."
+	textTooManyWait = "was unable to place a task. Reason: You've reached the limit on the number of tasks in a provisioning state."
+	textImpaired    = "is unable to consistently start tasks successfully."
+	textStuck       = "was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
 
 	reasonUnhealthy     = "Task failed container health checks"
 	reasonFailedToStart = "ECS deployment circuit breaker: task failed to start."

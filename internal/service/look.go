@@ -37,6 +37,7 @@ func (c *Controller) look(tx *store.Tx, key string, set *gantry.TaskSet) (look L
 			}
 		}
 	}
+	c.lookAtProviders(tx, &look)
 	look.Spread, err = placement.Compile(placement.Spec{
 		Group: gantry.ServiceGroup(string(s.Name)), Strategies: strategies(s), Seed: c.NewSeed(),
 	})
@@ -212,4 +213,42 @@ func hasOthers(snap *store.Snapshot, i *gantry.Instance) bool {
 		}
 	}
 	return false
+}
+
+// lookAtProviders sees the strategies of the revisions that may have tasks, and why those
+// that wait have no place.
+func (c *Controller) lookAtProviders(r store.Reader, look *Look) {
+	s, d := look.Service, look.Deployment
+	look.Shares, look.NoRoom = map[gantry.RevisionID][]placement.ProviderShare{}, map[string]gantry.Unplaced{}
+	see := func(id gantry.RevisionID) {
+		if _, seen := look.Shares[id]; seen || id == "" {
+			return
+		}
+		look.Shares[id] = nil
+		if from, ok := store.ServiceRevisions.Get(r, s.Key()+"/"+string(id)); ok && len(from.Providers) > 0 {
+			strategy := from.Providers
+			if len(s.Providers) > 0 {
+				strategy = s.Providers
+			}
+			look.Shares[id] = placement.SharesOf(strategy)
+		}
+	}
+	if d != nil { // a service with task sets has none
+		see(d.Rollout().Revision)
+		see(d.Fallback)
+	}
+	asked := map[string]bool{}
+	for _, t := range look.Tasks {
+		see(t.Revision())
+		if !t.Waits() || asked[t.CapacityProvider] {
+			continue
+		}
+		asked[t.CapacityProvider] = true
+		switch refusal, err := c.Ledger.Explain(t); {
+		case err != nil && c.Log != nil:
+			c.Log.Warn("a task waits, and it is not known why", "task", t.Key(), "error", err)
+		case refusal != nil:
+			look.NoRoom[t.CapacityProvider] = gantry.Unplaced{Message: refusal.Event(), Full: lacksRoom(refusal)}
+		}
+	}
 }

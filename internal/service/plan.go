@@ -42,6 +42,10 @@ type Look struct {
 	Tasks []*gantry.Task
 	// Checked has the essential containers with a health check, by revision.
 	Checked map[gantry.RevisionID][]string
+	// Shares have the capacity provider strategy of each revision that has one.
+	Shares map[gantry.RevisionID][]placement.ProviderShare
+	// NoRoom says of capacity providers why the service's tasks that wait for them have no place.
+	NoRoom map[string]gantry.Unplaced
 	// Draining are the container instances that are not ACTIVE.
 	Draining map[gantry.InstanceID]bool
 	// Held are those whose agents are lost together with too many others: their tasks are
@@ -88,6 +92,8 @@ type Start struct {
 	Zone string
 	// On names the container instances, one for each task: DAEMON only.
 	On []gantry.InstanceID
+	// Providers names the capacity providers, one for each task; nil for tasks by launch type.
+	Providers []string
 }
 
 // A Stop is a task to be stopped.

@@ -64,6 +64,7 @@ func keepsPromises(t *rapid.T) {
 		},
 		"drain":  h.drain,
 		"room":   h.room,
+		"seat":   func(*rapid.T) { h.seatAll() },
 		"delete": h.leave,
 	})
 	h.quiet(t)
@@ -89,6 +90,15 @@ func drawWorld(t *rapid.T) *world {
 	}
 	if rapid.IntRange(0, 4).Draw(t, "daemon") == 0 {
 		w.service.Scheduling = ecsapi.SchedulingStrategyDaemon
+	}
+	if w.service.Scheduling == ecsapi.SchedulingStrategyReplica && rapid.Bool().Draw(t, "providers") {
+		w.service.Providers = []ecsapi.CapacityProviderStrategyItem{
+			{CapacityProvider: new("a"), Base: new(rapid.Int32Range(0, 3).Draw(t, "base")), Weight: new(rapid.Int32Range(0, 2).Draw(t, "weight"))},
+			{CapacityProvider: new("b"), Base: new(int32(0)), Weight: new(int32(1))},
+		}
+		for _, h := range w.hosts {
+			h.provider = rapid.SampledFrom([]string{"a", "b", ""}).Draw(t, "provider")
+		}
 	}
 	if rapid.Bool().Draw(t, "rebalancing") {
 		w.service.Rebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
@@ -285,7 +295,10 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 // quiet lets the world come to rest, and looks at what is left.
 func (h *history) quiet(t *rapid.T) {
 	for _, i := range h.hosts {
-		*i = host{zone: i.zone, room: 100}
+		*i = host{zone: i.zone, provider: i.provider, room: 100}
+	}
+	if len(h.service.Providers) > 0 { // which all have room
+		h.hosts["of-a"], h.hosts["of-b"] = &host{zone: "a", provider: "a", room: 100}, &host{zone: "a", provider: "b", room: 100}
 	}
 	h.update(func(s *gantry.Service) { // nothing that could get stuck
 		s.Configuration.MinimumHealthyPercent, s.Configuration.MaximumPercent = new(int32(50)), new(int32(200))
@@ -328,6 +341,10 @@ func (h *history) proceed() bool {
 		switch {
 		case task.LastStatus == gantry.Stopped:
 			continue
+		case task.Waits():
+			if !h.seatAll() {
+				continue
+			}
 		case !wanted(task):
 			h.end(task.ID)
 		case task.LastStatus == gantry.Pending:

@@ -49,10 +49,11 @@ func (p *planner) rebalance(need int) {
 	}
 }
 
-// mayMove reports whether the service's tasks may be moved at all: not during a deployment.
+// mayMove reports whether the service's tasks may be moved at all: not during a deployment,
+// and not between several capacity providers, whose shares go before even zones.
 func (p *planner) mayMove() bool {
 	return p.look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled &&
-		p.deployment.Over() && !p.deployment.Halted()
+		p.deployment.Over() && !p.deployment.Halted() && len(p.look.Shares[p.rollout().Revision]) < 2
 }
 
 // moving reports whether tasks that were started to rebalance are not healthy yet:

@@ -70,6 +70,7 @@ func (p *planner) start(s Start) bool {
 			return false
 		}
 	}
+	s.Providers = p.deal(s.Revision, s.Count)
 	p.plan.Starts = append(p.plan.Starts, s)
 	if p.history.Unplaced != nil {
 		p.again(p.now.Add(p.set.PlaceAgain))
@@ -82,16 +83,18 @@ func (p *planner) start(s Start) bool {
 //
 // As long as replacements can start, one healthy task goes for each that is healthy
 // beyond the desired count. Where they can't, and none is on its way nor a task about
-// to make way, healthy tasks go down to the floor, and unhealthy ones one at a time.
+// to make way, healthy tasks go down to the floor, and unhealthy ones one at a time. A
+// new task that waits for room is not on its way.
 func (p *planner) stopDoomed(need, free int) {
-	coming := p.number((*member).good, in(pending, warming))
+	short := p.short()
+	coming := p.number((*member).good, in(pending, warming)) - short
 	full := p.history.Unplaced != nil && p.history.Unplaced.Full && p.history.Unplaced.Revision == p.rollout().Revision
-	blocked := need > 0 && coming == 0 && p.stopping == 0 && (free <= 0 || full)
+	blocked := coming == 0 && p.stopping == 0 && (need > 0 && (free <= 0 || full) || short > 0)
 	keep, most := max(p.bounds.Floor, p.bounds.Desired), p.alive
 	if blocked {
 		keep = p.bounds.Floor
-		if free > 0 {
-			most = need // room is short: no more than it takes
+		if free > 0 || short > 0 {
+			most = max(need, 0) + short // room is short: no more than it takes
 		}
 	}
 	sick := 0

@@ -13,6 +13,9 @@ func (p *planner) scaleIn(surplus int) {
 		return
 	}
 	early := p.where((*member).good, unstarted)
+	if len(p.look.Shares[p.rollout().Revision]) > 0 {
+		early = p.even(surplus, early)
+	}
 	for _, m := range early[:min(surplus, len(early))] {
 		p.stop(m, scaling(p.rollout().Revision))
 		surplus--
@@ -31,7 +34,7 @@ func (p *planner) choose(n, healthyOnes int, may ...func(*member) bool) int {
 		return 0
 	}
 	candidates := p.where(may...)
-	chosen := p.best(n, candidates)
+	chosen := p.even(n, candidates)
 	if count(chosen, healthy) > healthyOnes {
 		// Not that many healthy ones: the others first, whatever the spread.
 		var others, well []*member
@@ -42,8 +45,8 @@ func (p *planner) choose(n, healthyOnes int, may ...func(*member) bool) int {
 				others = append(others, m)
 			}
 		}
-		chosen = p.best(n, others)
-		chosen = append(chosen, p.best(min(n-len(chosen), healthyOnes), well)...)
+		chosen = p.even(n, others)
+		chosen = append(chosen, p.even(min(n-len(chosen), healthyOnes), well)...)
 	}
 	for _, m := range chosen {
 		p.stop(m, scaling(p.rollout().Revision))

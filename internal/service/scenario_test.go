@@ -75,6 +75,8 @@ func (s *stage) play(words []string) (string, error) {
 		return "", s.configure(args)
 	case "deploy":
 		s.deploy()
+	case "seat":
+		s.seatAll()
 	case "request":
 		s.deployments[0] = s.deployments[0].Clone()
 		s.deployments[0].Status = ecsapi.ServiceDeploymentStatus(args[0])
@@ -118,6 +120,14 @@ func (s *stage) show(what string) (string, error) {
 		for _, t := range s.tasks {
 			if t.DesiredStatus == gantry.Running {
 				n[string(t.Instance)]++
+			}
+		}
+		return counted(n), nil
+	case "providers":
+		n := map[string]int{}
+		for _, t := range s.tasks {
+			if t.DesiredStatus == gantry.Running {
+				n[t.CapacityProvider+" "+string(t.LastStatus)]++
 			}
 		}
 		return counted(n), nil
@@ -173,6 +183,13 @@ func (s *stage) described(p Plan) string {
 	var parts []string
 	for _, st := range p.Starts {
 		part := fmt.Sprintf("start %d of %s", st.Count, st.Revision)
+		if st.Providers != nil {
+			n := map[string]int{}
+			for _, provider := range st.Providers {
+				n[provider]++
+			}
+			part = "start " + counted(n)
+		}
 		if st.Zone != "" {
 			part += " in " + st.Zone
 		}
@@ -208,6 +225,8 @@ func (s *stage) instance(args []string) error {
 			h.zone = value
 		case "room":
 			h.room, _ = strconv.Atoi(value)
+		case "provider":
+			h.provider = value
 		case "draining":
 			h.draining = value == "" || value == "yes"
 		case "away":
@@ -256,6 +275,14 @@ func (s *stage) configure(args []string) error {
 		switch key {
 		case "desired":
 			next.DesiredCount = n
+		case "providers": // a:1+2 has weight 1 and base 2
+			next.Providers = nil
+			for _, item := range strings.Split(value, ",") {
+				var weight, base int32
+				name, rest, _ := strings.Cut(item, ":")
+				fmt.Sscanf(rest, "%d+%d", &weight, &base)
+				next.Providers = append(next.Providers, ecsapi.CapacityProviderStrategyItem{CapacityProvider: &name, Weight: &weight, Base: &base})
+			}
 		case "min":
 			c.MinimumHealthyPercent = new(int32(n))
 		case "max":
@@ -313,7 +340,7 @@ func (s *stage) happen(what string, args []string) error {
 		switch {
 		case n == 0 || t.LastStatus == gantry.Stopped:
 			continue
-		case what == "run" && wanted && !ran:
+		case what == "run" && wanted && !ran && !t.Waits():
 			s.run(t.ID)
 		case what == "pass" && wanted && ran && t.Containers[0].Health == "":
 			s.health(t.ID, ecsapi.HealthStatusHealthy)

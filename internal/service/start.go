@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -79,9 +80,16 @@ func (c *Controller) start(ctx context.Context, d *decision, s Start) error {
 		if s.On != nil {
 			b.On = s.On[at : at+n]
 		}
+		if s.Providers != nil {
+			// One that is to move to another zone does not wait for it.
+			b.Providers, b.Waits = s.Providers[at:at+n], s.Zone == ""
+		}
 		b.With = func(tx *store.Tx, tasks []*gantry.Task) error { return c.started(tx, d, s, tasks, n) }
 		version := d.version
 		launched, err := c.Ledger.Launch(ctx, b)
+		if errors.Is(err, ledger.ErrTooManyWait) {
+			return c.unplaced(ctx, d, s, gantry.Unplaced{Message: textTooManyWait})
+		}
 		if err != nil {
 			return err
 		}
@@ -89,7 +97,8 @@ func (c *Controller) start(ctx context.Context, d *decision, s Start) error {
 			d.version = version + 1
 		}
 		if len(launched.Tasks) < n {
-			return c.unplaced(ctx, d, s, refusalOf(launched))
+			r := refusalOf(launched)
+			return c.unplaced(ctx, d, s, gantry.Unplaced{Message: r.Event(), Full: lacksRoom(r)})
 		}
 	}
 	return nil
@@ -144,7 +153,8 @@ func (c *Controller) unchanged(tx *store.Tx, d *decision) (*gantry.ServiceHistor
 
 // unplaced remembers why tasks have no place: the next plan tells it, and makes room
 // where it may. Saying the same again writes nothing.
-func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, r *placement.Refusal) error {
+func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, why gantry.Unplaced) error {
+	why.Revision, why.At = s.Revision, c.now()
 	_, err := c.Store.Update(ctx, func(tx *store.Tx) error {
 		history, err := c.unchanged(tx, d)
 		if err != nil {
@@ -156,10 +166,10 @@ func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, r *plac
 				return nil
 			}
 			history.Rebalance.GivenUp = true
-		case u != nil && u.Revision == s.Revision && u.Full == lacksRoom(r) && u.Message == r.Event():
+		case u != nil && u.Revision == why.Revision && u.Full == why.Full && u.Message == why.Message:
 			return nil
 		default:
-			*d.unplaced(history) = &gantry.Unplaced{Revision: s.Revision, At: c.now(), Message: r.Event(), Full: lacksRoom(r)}
+			*d.unplaced(history) = &why
 		}
 		store.ServiceHistories.Put(tx, history)
 		return nil

@@ -32,6 +32,7 @@ type world struct {
 // A host is a container instance.
 type host struct {
 	zone      string
+	provider  string // the capacity provider that it belongs to
 	draining  bool
 	away      bool // its agent is not connected
 	held      bool // nor are too many others
@@ -75,6 +76,7 @@ func (w *world) look() Look {
 			l.Checked[gantry.RevisionID(fmt.Sprint(i+1))] = []string{"app"}
 		}
 	}
+	w.lookAtProviders(&l)
 	zones := map[string]bool{}
 	for id, h := range w.hosts {
 		l.Draining[id] = h.draining
@@ -154,7 +156,8 @@ func (w *world) start(s Start) {
 	var ids []gantry.TaskID
 	for i := range s.Count {
 		where, full := w.place(s, i)
-		if where == "" {
+		waits := where == "" && s.Providers != nil && s.Zone == ""
+		if where == "" && !waits {
 			next := cloneHistory(w.history)
 			if s.Zone != "" {
 				next.Rebalance.GivenUp = true
@@ -166,9 +169,15 @@ func (w *world) start(s Start) {
 		}
 		w.made++
 		t := &gantry.Task{
-			ID: gantry.TaskID(fmt.Sprintf("t%d", w.made)), Cluster: "prod", Instance: where, Zone: w.hosts[where].zone, Group: "service:web",
-			StartedBy: s.Revision.StartedBy(), LastStatus: gantry.Pending, DesiredStatus: gantry.Running, CreatedAt: w.now,
+			ID: gantry.TaskID(fmt.Sprintf("t%d", w.made)), Cluster: "prod", Group: "service:web",
+			StartedBy: s.Revision.StartedBy(), LastStatus: gantry.Provisioning, DesiredStatus: gantry.Running, CreatedAt: w.now,
 			Containers: []gantry.Container{{Name: "app"}},
+		}
+		if s.Providers != nil {
+			t.CapacityProvider = s.Providers[i]
+		}
+		if !waits {
+			w.seat(t, where)
 		}
 		w.tasks = append(w.tasks, t)
 		ids = append(ids, t.ID)
@@ -195,7 +204,7 @@ func (w *world) place(s Start, i int) (best gantry.InstanceID, full bool) {
 	for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
 		h := w.hosts[id]
 		switch {
-		case s.On != nil && s.On[i] != id, s.Zone != "" && s.Zone != h.zone, h.draining, h.away, h.unfit, h.condemned:
+		case s.Providers != nil && s.Providers[i] != h.provider, s.On != nil && s.On[i] != id, s.Zone != "" && s.Zone != h.zone, h.draining, h.away, h.unfit, h.condemned:
 		case on[id] >= h.room:
 			full = true
 		case best == "" || in[h.zone] < in[w.hosts[best].zone] || h.zone == w.hosts[best].zone && on[id] < on[best]:
@@ -203,6 +212,40 @@ func (w *world) place(s Start, i int) (best gantry.InstanceID, full bool) {
 		}
 	}
 	return best, full
+}
+
+func (w *world) seat(t *gantry.Task, where gantry.InstanceID) {
+	t.Instance, t.Zone, t.LastStatus = where, w.hosts[where].zone, gantry.Pending
+}
+
+// seatAll places those who wait, as package provisioning does, and says whether any has a place.
+func (w *world) seatAll() (any bool) {
+	for _, t := range w.tasks {
+		if !t.Waits() {
+			continue
+		}
+		if where, _ := w.place(Start{Providers: []string{t.CapacityProvider}}, 0); where != "" {
+			w.change(t.ID, func(t *gantry.Task) { w.seat(t, where) })
+			any = true
+		}
+	}
+	return any
+}
+
+// lookAtProviders sees the service's strategy, and why tasks wait.
+func (w *world) lookAtProviders(l *Look) {
+	l.Shares, l.NoRoom = map[gantry.RevisionID][]placement.ProviderShare{}, map[string]gantry.Unplaced{}
+	for i := range w.revisions {
+		l.Shares[gantry.RevisionID(fmt.Sprint(i+1))] = placement.SharesOf(w.service.Providers)
+	}
+	for _, t := range w.tasks {
+		if !t.Waits() {
+			continue
+		}
+		if where, full := w.place(Start{Providers: []string{t.CapacityProvider}}, 0); where == "" {
+			l.NoRoom[t.CapacityProvider] = gantry.Unplaced{Message: "was unable to place a task on " + t.CapacityProvider + ".", Full: full}
+		}
+	}
 }
 
 // change replaces a task with a changed copy.
