@@ -64,7 +64,7 @@ var layers = []struct {
 	{"internal/agent/enginetest", join(words, "internal/agent/engine", "internal/agent/metadata"), "a machine that pretends, for tests and simulations"},
 	{"internal/agent/agenttest", join(words, "internal/wire/acsapi"), "a control plane that does what a test says"},
 	{"internal/agent/logdriver", []string{"internal/wire", "internal/wire/awsjson", "internal/wire/logsapi"}, "ships lines to the CloudWatch Logs API"},
-	{"internal/agent/home", []string{"internal/wire", "internal/wire/awsjson", "internal/wire/joinapi"}, "asks its server to let it join, and for images"},
+	{"internal/agent/home", []string{"internal/pki", "internal/wire", "internal/wire/awsjson", "internal/wire/joinapi"}, "asks its server to let it join, and for images"},
 	{"internal/agent/runtime", nil, "containers and nothing else"},
 	{"internal/agent/network", nil, "links, addresses and ports and nothing else"},
 	{"internal/agent/metadata", nil, "what a container may ask about itself"},

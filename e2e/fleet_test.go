@@ -49,12 +49,12 @@ func newFleet(t *testing.T, size int, flags ...string) *fleet {
 	address := fmt.Sprintf("10.200.%d.1", n)
 	f.run(t, "ip link add "+f.name+" type bridge", "ip addr add "+address+"/24 dev "+f.name, "ip link set "+f.name+" up")
 	t.Cleanup(func() { f.run(t, "ip link del "+f.name) })
-	f.server = f.member(t, nil, append([]string{"server", "--listen", address + ":0", "--insecure-plain-http", "--task-warmup", "0s"}, flags...)...)
+	f.server = f.member(t, nil, append([]string{"server", "--listen", address + ":0", "--task-warmup", "0s"}, flags...)...)
 	if err := f.start(); err != nil {
 		t.Fatalf("start the server: %v", err)
 	}
 	// So that a server that was killed is found again where it was.
-	f.command[2] = strings.TrimPrefix(f.endpoint(), "http://")
+	_, f.command[2], _ = strings.Cut(f.endpoint(), "://")
 	for i := range size {
 		f.machines = append(f.machines, f.newMachine(t, i))
 	}

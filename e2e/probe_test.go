@@ -220,7 +220,7 @@ func (s *server) logs() *cloudwatchlogs.Client {
 		BaseEndpoint: aws.String(s.endpoint()), Region: s.value("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, ""),
 		Retryer:     aws.NopRetryer{},
-		HTTPClient:  steady,
+		HTTPClient:  s.http(),
 	})
 }
 

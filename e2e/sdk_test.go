@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +56,7 @@ func (s *server) sdk(options ...func(*ecs.Options)) *ecs.Client {
 		BaseEndpoint: aws.String(s.endpoint()), Region: s.value("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, ""),
 		Retryer:     aws.NopRetryer{},
-		HTTPClient:  steady,
+		HTTPClient:  s.http(),
 	}, options...)
 }
 
@@ -61,6 +65,26 @@ func (s *server) sdk(options ...func(*ecs.Options)) *ecs.Client {
 // net/http, which looks a last time whether there is more of the body, now and
 // then hangs up in the middle of a quick answer. Without its WriteTo it does not.
 var steady = &http.Client{Transport: plainBodies{&http.Transport{}}}
+
+// http is steady, or the like that trusts the CA of a server that speaks TLS.
+func (s *server) http() *http.Client {
+	bundle := s.value("AWS_CA_BUNDLE")
+	if bundle == "" {
+		return steady
+	}
+	if known, ok := trusting.Load(bundle); ok {
+		return known.(*http.Client)
+	}
+	pool := x509.NewCertPool()
+	if text, err := os.ReadFile(bundle); err == nil { // else no call will go well, and say why
+		pool.AppendCertsFromPEM(text)
+	}
+	made, _ := trusting.LoadOrStore(bundle, &http.Client{Transport: plainBodies{&http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}})
+	return made.(*http.Client)
+}
+
+// trusting are the clients for servers that speak TLS, by the file of their CA.
+var trusting sync.Map
 
 type plainBodies struct{ http.RoundTripper }
 

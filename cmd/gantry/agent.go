@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -56,7 +57,7 @@ them up where they are. "gantry down" stops the tasks too.`,
 	}
 	addDataDir(cmd, &o.dataDir)
 	f := cmd.Flags()
-	f.StringVar(&o.server, "server", "", "where the server is: its endpoint, as http://10.0.0.1:4747")
+	f.StringVar(&o.server, "server", "", "where the server is: its endpoint, as https://10.0.0.1:4747")
 	f.StringVar(&o.token, "token", "", "the join token; the variable GANTRY_TOKEN does as well")
 	f.StringVar(&o.activationID, "activation-id", "", "in place of a token: the id that gantry activation create prints")
 	f.StringVar(&o.activation, "activation-code", "", "and the code; the variable GANTRY_ACTIVATION_CODE does as well")
@@ -111,8 +112,12 @@ func runAgent(ctx context.Context, o agentOptions, out, errOut io.Writer) error 
 	p := newProgress(out)
 	p.step("data dir %s, server %s, cluster %s", d.path, h.Server, h.Cluster)
 	offer.external = h.External
+	http, err := clientOf(h)
+	if err != nil {
+		return err
+	}
 	m, err := openRemote(ctx, hostConfig{
-		dir: d, identity: id, endpoint: h.Server, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, offer: offer, log: log,
+		dir: d, identity: id, endpoint: h.Server, http: http, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, offer: offer, log: log,
 	}, h)
 	if err != nil {
 		return err
@@ -179,7 +184,10 @@ func (o agentOptions) arrive(ctx context.Context, file string) (*home.Home, erro
 		return h, o.fits(h, file, server)
 	}
 	if server == "" {
-		return nil, errors.New("--server is missing: the server's endpoint, as http://10.0.0.1:4747")
+		return nil, errors.New("--server is missing: the server's endpoint, as https://10.0.0.1:4747")
+	}
+	if token.Fingerprint != "" && !strings.HasPrefix(server, "https://") {
+		return nil, fmt.Errorf("--server %s: the server that made the token speaks TLS: https:// is expected", o.server)
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -190,6 +198,14 @@ func (o agentOptions) arrive(ctx context.Context, file string) (*home.Home, erro
 		return nil, err
 	}
 	return h, o.fits(h, file, server)
+}
+
+// clientOf is how a machine calls its server; nil is plainly, or trusting whom the machine trusts.
+func clientOf(h *home.Home) (*http.Client, error) {
+	if h.Authority == "" {
+		return nil, nil
+	}
+	return trusting([]byte(h.Authority))
 }
 
 // credential is the token or the activation that was given; the zero Token where neither was.
@@ -233,7 +249,7 @@ func serverURL(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-		return "", fmt.Errorf("--server %s: the server's endpoint is expected, as http://10.0.0.1:4747", text)
+		return "", fmt.Errorf("--server %s: the server's endpoint is expected, as https://10.0.0.1:4747", text)
 	}
 	return u.Scheme + "://" + u.Host, nil
 }

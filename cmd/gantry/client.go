@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -30,6 +32,8 @@ type client struct {
 	keys     credentials.Credentials
 	// dir is the data dir by which gantry was found; "" if by the environment.
 	dir string
+	// http is how; nil is plainly.
+	http *http.Client
 }
 
 // findClient finds a running gantry: by --data-dir where it was given, else by
@@ -44,6 +48,12 @@ func findClient(cmd *cobra.Command, path string) (*client, error) {
 		c.keys.AccessKeyID, c.keys.SecretAccessKey = os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
 		if c.region == "" || c.keys.AccessKeyID == "" || c.keys.SecretAccessKey == "" {
 			return nil, errors.New(`AWS_ENDPOINT_URL is set, but not AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: run eval "$(gantry env)", or give --data-dir`)
+		}
+		if bundle := os.Getenv("AWS_CA_BUNDLE"); bundle != "" && strings.HasPrefix(c.endpoint, "https://") {
+			var err error
+			if c.http, err = bundled(bundle); err != nil {
+				return nil, err
+			}
 		}
 		return c, nil
 	}
@@ -63,7 +73,27 @@ func findClient(cmd *cobra.Command, path string) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the root key: %w", err)
 	}
-	return &client{endpoint: strings.TrimSpace(string(endpoint)), region: string(id.Region), keys: keys, dir: d.path}, nil
+	c := &client{endpoint: strings.TrimSpace(string(endpoint)), region: string(id.Region), keys: keys, dir: d.path}
+	if bundle := bundleOf(d, c.endpoint); bundle != "" {
+		c.http, err = bundled(bundle)
+	}
+	return c, err
+}
+
+// bundled is how to call an endpoint whose certificate is signed by one in a file,
+// which need not be gantry's own: it may be that of a proxy before it.
+func bundled(file string) (*http.Client, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the CA bundle: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("the CA bundle %s holds no certificate", file)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: transport}, nil
 }
 
 // command sends one of gantry's own commands, whose body is read twice: for its
@@ -99,7 +129,11 @@ func (c *client) command(ctx context.Context, method, path string, query url.Val
 	if body != nil {
 		r.Body, r.ContentLength = io.NopCloser(body), size
 	}
-	resp, err := http.DefaultClient.Do(r)
+	how := c.http
+	if how == nil {
+		how = http.DefaultClient
+	}
+	resp, err := how.Do(r)
 	if err != nil {
 		return nil, c.unreachable(err)
 	}

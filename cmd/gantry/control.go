@@ -71,7 +71,7 @@ type controlConfig struct {
 	dir            dataDir
 	identity       *identity
 	endpoint       string
-	open           bool // other machines can reach the endpoint
+	gate           *gate // where the API is served; nil where it is no server's
 	anyCredentials bool
 	scheduling     service.Settings
 	loss           lifecycle.LossRule // when the tasks of silent agents are replaced
@@ -159,7 +159,7 @@ func (c *control) make(ctx context.Context) (err error) {
 		limits.Stopped = c.stoppedFor
 	}
 	c.lifecycle = &lifecycle.Controller{Store: c.store, Limits: limits, Loss: c.loss, Now: time.Now, Log: c.log}
-	c.desk = join.New(join.Config{Place: place, Store: c.store, Now: time.Now})
+	c.desk = join.New(join.Config{Place: place, Store: c.store, Fingerprint: c.fingerprint(), Now: time.Now})
 	if c.shelf, err = images.Open(c.dir.file(imagesFolder), images.DefaultLimit); err != nil {
 		return fmt.Errorf("open the loaded images: %w", err)
 	}
@@ -188,6 +188,14 @@ func (c *control) openEvents() (*events.Engine, error) {
 			return ops.StopTask(api.WithPrincipal(ctx, c.root), in)
 		},
 	})
+}
+
+// fingerprint is by which machines know this server; "" where it speaks plain HTTP.
+func (c *control) fingerprint() string {
+	if c.gate == nil {
+		return ""
+	}
+	return c.gate.fingerprint()
 }
 
 // endpointsFor are where an agent finds its websockets: by the name under which it
@@ -267,7 +275,7 @@ func (c *control) door(life context.Context, m machine) *api.Door {
 func (c *control) writeFiles() error {
 	err := errors.Join(
 		writeCredentials(c.dir.file(credentialsFile), c.root),
-		writeConfig(c.dir.file(configFile), c.identity.Region, c.endpoint),
+		writeConfig(c.dir.file(configFile), c.identity.Region, c.endpoint, bundleOf(c.dir, c.endpoint)),
 		writeFile(c.dir.file(endpointFile), []byte(c.endpoint+"\n"), 0o644),
 	)
 	if err != nil {

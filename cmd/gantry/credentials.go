@@ -84,9 +84,22 @@ func writeCredentials(file string, p *gantry.Principal) error {
 		profile, p.AccessKeyID, p.SecretKey), 0o600)
 }
 
-// writeConfig writes an AWS shared config file.
-func writeConfig(file string, region gantry.Region, endpoint string) error {
-	return writeFile(file, fmt.Appendf(nil, "[profile %s]\nregion = %s\nendpoint_url = %s\n", profile, region, endpoint), 0o644)
+// writeConfig writes an AWS shared config file. Bundle is the file with the CA's certificate; "" for none.
+func writeConfig(file string, region gantry.Region, endpoint, bundle string) error {
+	text := fmt.Appendf(nil, "[profile %s]\nregion = %s\nendpoint_url = %s\n", profile, region, endpoint)
+	if bundle != "" {
+		text = fmt.Appendf(text, "ca_bundle = %s\n", bundle)
+	}
+	return writeFile(file, text, 0o644)
+}
+
+// bundleOf is the file with the certificate that clients of an endpoint have to trust;
+// "" where it speaks plain HTTP.
+func bundleOf(d dataDir, endpoint string) string {
+	if !strings.HasPrefix(endpoint, "https://") {
+		return ""
+	}
+	return d.file(tlsFolder, "ca.crt")
 }
 
 // readCredentials reads what writeCredentials wrote.

@@ -97,7 +97,7 @@ func TestCredentialsFilesAreAWSs(t *testing.T) {
 	if err := writeCredentials(d.file(credentialsFile), key); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeConfig(d.file(configFile), "us-east-1", "http://127.0.0.1:4747"); err != nil {
+	if err := writeConfig(d.file(configFile), "us-east-1", "http://127.0.0.1:4747", ""); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(d.file(credentialsFile))

@@ -105,7 +105,11 @@ func emptyAgent(ctx context.Context, d dataDir, id *identity, out io.Writer, log
 	if err != nil {
 		return err
 	}
-	stopped, err := emptyRemote(ctx, hostConfig{dir: d, identity: id, endpoint: h.Server, log: log}, h)
+	http, err := clientOf(h)
+	if err != nil {
+		return err
+	}
+	stopped, err := emptyRemote(ctx, hostConfig{dir: d, identity: id, endpoint: h.Server, http: http, log: log}, h)
 	if err != nil {
 		return err
 	}

@@ -41,8 +41,9 @@ func printEnv(out io.Writer, path string) error {
 	if err != nil {
 		return fmt.Errorf("read the root key: %w", err)
 	}
+	at := strings.TrimSpace(string(endpoint))
 	for _, v := range [][2]string{
-		{"AWS_ENDPOINT_URL", strings.TrimSpace(string(endpoint))},
+		{"AWS_ENDPOINT_URL", at},
 		{"AWS_REGION", string(id.Region)},
 		{"AWS_DEFAULT_REGION", string(id.Region)},
 		{"AWS_ACCESS_KEY_ID", key.AccessKeyID},
@@ -54,6 +55,14 @@ func printEnv(out io.Writer, path string) error {
 		if _, err := fmt.Fprintf(out, "export %s=%s\n", v[0], quote(v[1])); err != nil {
 			return err
 		}
+	}
+	// A bundle left from elsewhere does not hold gantry's authority.
+	bundle := "unset AWS_CA_BUNDLE"
+	if file := bundleOf(d, at); file != "" {
+		bundle = "export AWS_CA_BUNDLE=" + quote(file)
+	}
+	if _, err := fmt.Fprintln(out, bundle); err != nil {
+		return err
 	}
 	// A session token left from another account would be sent along, and refused.
 	_, err = fmt.Fprintln(out, "unset AWS_SESSION_TOKEN AWS_SECURITY_TOKEN")

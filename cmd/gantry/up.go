@@ -38,6 +38,8 @@ type upOptions struct {
 	account        string
 	anyCredentials bool
 	plainHTTP      bool
+	tls            bool
+	names          []string // further ones of the server's certificate
 	logLevel       string
 	pullBehavior   string
 	history        time.Duration
@@ -93,6 +95,8 @@ func addServerFlags(cmd *cobra.Command, o *upOptions) {
 	f.StringVar(&o.listen, "listen", defaultListen, "the address of the API; port 0 takes a free one, which gantry env tells")
 	f.StringVar(&o.region, "region", "", "the AWS region to be, recorded in the data dir (default "+string(defaultRegion)+")")
 	f.StringVar(&o.account, "account", "", "the AWS account id to be, recorded in the data dir (default "+string(defaultAccount)+")")
+	f.BoolVar(&o.tls, "tls", false, "speak TLS on loopback, too; it is spoken wherever other machines can reach the endpoint")
+	f.StringSliceVar(&o.names, "tls-names", nil, "further names and addresses by which clients reach the endpoint, for its certificate")
 	f.BoolVar(&o.plainHTTP, "insecure-plain-http", false, "speak plain HTTP also where other machines can reach the endpoint; for trusted networks only")
 	f.BoolVar(&o.anyCredentials, "insecure-any-credentials", false, "accept every access key that gantry does not know as the account's root; for CI only")
 	f.DurationVar(&o.stoppedFor, "stopped-task-retention", lifecycle.DefaultLimits.Stopped, "how long DescribeTasks shows tasks that have stopped; AWS shows them for an hour at least")
@@ -149,6 +153,9 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	if err := checkLoss(o.loss); err != nil {
 		return err
 	}
+	if o.tls && o.plainHTTP {
+		return errors.New("--tls and --insecure-plain-http are both given: choose one")
+	}
 	d, err := openDataDir(o.dataDir)
 	if err != nil {
 		return err
@@ -171,24 +178,27 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	}
 	defer file.Close()
 	p := newProgress(out)
-	ln, err := listen(o.listen)
+	ln, err := openGate(d, o)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	endpoint := endpointOf(ln.Addr())
 	p.step("data dir %s, region %s, account %s", d.path, id.Region, id.Account)
 
 	scheduling := service.DefaultSettings
 	scheduling.Warmup, scheduling.MaxStartDelay = o.taskWarmup, o.taskStartDelay
-	c, err := openControl(ctx, controlConfig{dir: d, identity: id, endpoint: endpoint, open: isOpen(ln.Addr()), anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, history: o.history, stoppedFor: o.stoppedFor, log: log})
+	c, err := openControl(ctx, controlConfig{dir: d, identity: id, gate: ln, endpoint: ln.endpoint, anyCredentials: o.anyCredentials, scheduling: scheduling, loss: o.loss, history: o.history, stoppedFor: o.stoppedFor, log: log})
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	p.step("state at revision %d", c.store.View().Revision())
 
-	m, err := beside.open(ctx, hostConfig{dir: d, identity: id, endpoint: endpoint, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, log: log}, c)
+	http, err := ln.client()
+	if err != nil {
+		return err
+	}
+	m, err := beside.open(ctx, hostConfig{dir: d, identity: id, endpoint: ln.endpoint, http: http, pulls: newPullPrinter(out, log), pullBehavior: o.pullBehavior, log: log}, c)
 	if err != nil {
 		return err
 	}
@@ -219,7 +229,7 @@ func announce(ctx context.Context, o upOptions, out io.Writer, p *progress, c *c
 		return err
 	}
 	p.step("%s", m.role())
-	if c.open {
+	if c.gate.open && c.gate.authority == nil {
 		fmt.Fprintln(out, "warning: the endpoint is reachable from other machines and speaks plain HTTP: requests are signed, but not secret")
 	}
 	if o.anyCredentials {
@@ -307,11 +317,15 @@ func tryListen(address string) error {
 // endpointOf is the URL by which clients on this machine reach a listener.
 func endpointOf(addr net.Addr) string {
 	tcp := addr.(*net.TCPAddr)
-	host := tcp.IP
-	if host.IsUnspecified() {
-		host = net.IPv4(127, 0, 0, 1)
+	return "http://" + net.JoinHostPort(reachable(tcp.IP), strconv.Itoa(tcp.Port))
+}
+
+// reachable is an address by which this machine reaches a listener.
+func reachable(ip net.IP) string {
+	if ip.IsUnspecified() {
+		return "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host.String(), strconv.Itoa(tcp.Port))
+	return ip.String()
 }
 
 // isOpen reports whether other machines can reach a listener.

@@ -106,7 +106,7 @@ func (c Config) defaults() (Config, error) {
 		c.ReservedPorts = DefaultReservedPorts
 	}
 	if c.HTTP == nil {
-		c.HTTP = newHTTP()
+		c.HTTP = NewHTTP(nil)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

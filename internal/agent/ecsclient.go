@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
@@ -30,10 +31,14 @@ type ecsClient struct {
 	http     *http.Client
 }
 
-// newHTTP is what an agent calls by.
-func newHTTP() *http.Client {
+// NewHTTP is what an agent calls by. Secured says whom to trust where the endpoint is https; nil is whom the machine does.
+func NewHTTP(secured *tls.Config) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = keptConnections
+	if secured != nil {
+		transport.TLSClientConfig = secured
+		transport.ForceAttemptHTTP2 = false // websockets are upgrades of HTTP/1.1
+	}
 	return &http.Client{Transport: transport}
 }
 

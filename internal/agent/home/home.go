@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"net/http"
 	"os"
 
+	"gantry/internal/pki"
 	"gantry/internal/wire/joinapi"
 )
 
@@ -30,6 +32,9 @@ type Home struct {
 	AccessKeyID string `json:"accessKeyId"` // "" until the machine has joined
 	SecretKey   string `json:"secretKey"`
 	Token       string `json:"token"` // the id of the one that it joined by
+	// Authority is the certificate of the server's CA, in PEM; "" for plain HTTP, or a
+	// certificate that everybody trusts.
+	Authority string `json:"authority,omitzero"`
 	// Joining is set while it joins, also anew; nil else.
 	Joining *joining `json:"joining,omitzero"`
 }
@@ -107,6 +112,12 @@ func Join(ctx context.Context, file string, want Request) (*Home, error) {
 	hash := joinapi.Hash(want.Token.Secret)
 	asked := joinapi.JoinInput{Share: own.PublicKey().Bytes(), Host: want.Host, Cluster: want.Cluster, External: want.External}
 	c := Client{Server: want.Server, Region: want.Token.Region, AccessKeyID: want.Token.ID, SecretKey: hash}
+	var authority string
+	if pin := want.Token.Fingerprint; pin != "" {
+		transport := &http.Transport{TLSClientConfig: pki.Pinning(pin, func(cert *x509.Certificate) { authority = pki.Encode(cert) })}
+		defer transport.CloseIdleConnections()
+		c.HTTP = &http.Client{Transport: transport}
+	}
 	var got joinapi.JoinOutput
 	if err := c.json(ctx, http.MethodPost, joinapi.JoinPath, asked, &got); err != nil {
 		return nil, fmt.Errorf("join %s: %w", want.Server, err)
@@ -117,7 +128,7 @@ func Join(ctx context.Context, file string, want Request) (*Home, error) {
 	}
 	h = &Home{
 		Server: want.Server, Cluster: got.Cluster, Region: got.Region, Account: got.Account, External: got.External,
-		AccessKeyID: got.AccessKeyID, SecretKey: secret, Token: want.Token.ID,
+		AccessKeyID: got.AccessKeyID, SecretKey: secret, Token: want.Token.ID, Authority: authority,
 	}
 	if err := h.write(file); err != nil {
 		return nil, fmt.Errorf("remember the server: %w", err)
