@@ -1,0 +1,253 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// where counts a cluster's running tasks by machine, and is the ARNs that there are.
+func (f *fleet) where(t *testing.T, service string) (count map[string]int, arns []string) {
+	t.Helper()
+	count = map[string]int{}
+	arns = must(t, f.sdk().ListTasks, &ecs.ListTasksInput{ServiceName: &service}).TaskArns
+	if len(arns) == 0 {
+		return count, nil
+	}
+	for _, task := range must(t, f.sdk().DescribeTasks, &ecs.DescribeTasksInput{Tasks: arns}).Tasks {
+		if *task.LastStatus == "RUNNING" {
+			count[id(*task.ContainerInstanceArn)]++
+		}
+	}
+	slices.Sort(arns)
+	return count, arns
+}
+
+// steady waits until a service's tasks run where they should.
+func (f *fleet) steady(t *testing.T, service string, should func(count map[string]int) bool) (arns []string) {
+	t.Helper()
+	eventually(t, "the tasks of "+service+" to be where they should", func() (bool, string) {
+		count, now := f.where(t, service)
+		arns = now
+		return should(count), fmt.Sprint(count) + "\n" + showService(describeService(t, f.sdk(), "default", service))
+	})
+	return arns
+}
+
+// create makes a service of a definition whose containers wait until they are stopped.
+func (f *fleet) create(t *testing.T, name string, change func(*ecs.CreateServiceInput)) {
+	t.Helper()
+	c := f.probe("probe", "list=/tmp", "wait")
+	definition := *must(t, f.sdk().RegisterTaskDefinition, &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String(family(t) + "-" + name), ContainerDefinitions: []types.ContainerDefinition{c},
+	}).TaskDefinition.TaskDefinitionArn
+	in := &ecs.CreateServiceInput{ServiceName: &name, TaskDefinition: &definition}
+	change(in)
+	must(t, f.sdk().CreateService, in)
+}
+
+// untilGone waits until no process of this machine has an argument, while no gantry looks.
+func untilGone(t *testing.T, argument string) {
+	t.Helper()
+	eventually(t, "the process with "+argument+" to end", func() (bool, string) {
+		all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range all {
+			text, err := os.ReadFile(file) // gone meanwhile is gone
+			if err == nil && slices.Contains(strings.Split(string(text), "\x00"), argument) {
+				return false, file
+			}
+		}
+		return true, ""
+	})
+}
+
+// TestServicesOnThreeMachines: services are spread over zones, kept apart, bound to
+// machines or on each of them, and leave a machine that is drained, which runs no
+// lower than the least that is healthy.
+func TestServicesOnThreeMachines(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3)
+	f.load(t, "probe")
+	a, b, c := f.machines[0].instance, f.machines[1].instance, f.machines[2].instance
+	f.create(t, "spread", func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(3) })
+	f.create(t, "apart", func(in *ecs.CreateServiceInput) {
+		in.DesiredCount = aws.Int32(4) // one more than there are machines
+		in.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeDistinctInstance}}
+	})
+	f.create(t, "bound", func(in *ecs.CreateServiceInput) {
+		in.DesiredCount = aws.Int32(2)
+		in.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:machine == m1")}}
+	})
+	f.create(t, "everywhere", func(in *ecs.CreateServiceInput) { in.SchedulingStrategy = types.SchedulingStrategyDaemon })
+	one := func(count map[string]int) bool { return count[a] == 1 && count[b] == 1 && count[c] == 1 }
+	before := f.steady(t, "spread", one)
+	f.steady(t, "apart", one)
+	f.steady(t, "bound", func(count map[string]int) bool { return count[b] == 2 && len(count) == 1 })
+	f.steady(t, "everywhere", one)
+	eventually(t, "the service to say why there is no fourth", func() (bool, string) {
+		text := showService(describeService(t, f.sdk(), "default", "apart"))
+		return strings.Contains(text, "was unable to place a task because no container instance met all of its requirements"), text
+	})
+
+	must(t, f.sdk().UpdateContainerInstancesState, &ecs.UpdateContainerInstancesStateInput{
+		ContainerInstances: []string{c}, Status: types.ContainerInstanceStatusDraining,
+	})
+	after := f.steady(t, "spread", func(count map[string]int) bool {
+		if count[a]+count[b]+count[c] < 3 { // the minimum is 100 percent
+			t.Errorf("while it is drained only %v run", count)
+		}
+		return count[c] == 0 && count[a]+count[b] == 3
+	})
+	kept := 0
+	for _, arn := range after {
+		if slices.Contains(before, arn) {
+			kept++
+		}
+	}
+	if kept != 2 {
+		t.Errorf("%d of the two tasks elsewhere were left alone", kept)
+	}
+	gone := func(count map[string]int) bool { return count[a] == 1 && count[b] == 1 && count[c] == 0 }
+	f.steady(t, "everywhere", gone)
+}
+
+// TestAgentKilled: tasks run on while their agent is dead, one that ends meanwhile is
+// told with its true exit code and time, and nothing runs twice.
+func TestAgentKilled(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2)
+	f.load(t, "probe")
+	f.create(t, "web", func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(2) })
+	a, b := f.machines[0].instance, f.machines[1].instance
+	both := func(count map[string]int) bool { return count[a] == 1 && count[b] == 1 }
+	before := f.steady(t, "web", both)
+	ends := f.job(t, f.probe("probe", "list=/tmp", "sleep=4s", "out="+family(t), "exit=7"))
+	ends.run.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:machine == m0")}}
+	ends.start().running()
+	ends.saying("probe", "list=/tmp")
+	f.machines[0].kill()
+	eventually(t, "the agent to be known as gone", func() (bool, string) {
+		i := describeInstance(t, f.sdk(), "default", a)
+		return !i.AgentConnected, fmt.Sprint(i.AgentConnected)
+	})
+	untilGone(t, "out="+family(t))
+	back := time.Now()
+	if err := f.machines[0].start(); err != nil {
+		t.Fatal(err)
+	}
+	task := ends.stopped()
+	exited(t, task, "probe", 7)
+	if at := *task.ExecutionStoppedAt; !at.Before(back) {
+		t.Errorf("it ended at %s, and was told to have ended when the agent came back (%s)", at, back)
+	}
+	if after := f.steady(t, "web", both); !slices.Equal(before, after) {
+		t.Errorf("the service ran %v, and now %v", before, after)
+	}
+}
+
+// TestServerKilledDuringARollout: the rollout goes on when the server is started
+// again, and each deployment's tasks are there once.
+func TestServerKilledDuringARollout(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3)
+	f.load(t, "probe")
+	f.create(t, "web", func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(3) })
+	three := func(count map[string]int) bool {
+		total := 0
+		for _, n := range count {
+			total += n
+		}
+		return total == 3
+	}
+	old := f.steady(t, "web", three)
+	must(t, f.sdk().UpdateService, &ecs.UpdateServiceInput{Service: aws.String("web"), ForceNewDeployment: true})
+	eventually(t, "the rollout to be under way", func() (bool, string) {
+		_, arns := f.where(t, "web")
+		return len(arns) > 0 && !slices.Equal(arns, old), fmt.Sprint(arns)
+	})
+	f.kill()
+	if err := f.start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the rollout to be done", func() (bool, string) {
+		sv := describeService(t, f.sdk(), "default", "web")
+		return len(sv.Deployments) == 1 && sv.Deployments[0].RolloutState == types.DeploymentRolloutStateCompleted && sv.RunningCount == 3, showService(sv)
+	})
+	for _, arn := range f.steady(t, "web", three) {
+		if slices.Contains(old, arn) {
+			t.Errorf("%s is of the old deployment", arn)
+		}
+	}
+}
+
+// TestServerAwayWhileATaskEnds: true exit code and time are told afterwards.
+func TestServerAwayWhileATaskEnds(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1)
+	f.load(t, "probe")
+	j := f.job(t, f.probe("probe", "list=/tmp", "sleep=3s", "out="+family(t), "exit=9")).start()
+	j.running()
+	j.saying("probe", "list=/tmp")
+	f.kill()
+	untilGone(t, "out="+family(t))
+	back := time.Now()
+	if err := f.start(); err != nil {
+		t.Fatal(err)
+	}
+	task := j.stopped()
+	exited(t, task, "probe", 9)
+	if !task.ExecutionStoppedAt.Before(back) {
+		t.Errorf("it ended at %s, while the server was away until %s", task.ExecutionStoppedAt, back)
+	}
+}
+
+// TestRevokedAgent: a key that was taken back ends its session at once, and every
+// call of it is refused; the machine joins again by another token, with its tasks.
+func TestRevokedAgent(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1)
+	f.load(t, "probe")
+	m := f.machines[0]
+	j := f.job(t, f.probe("probe", "list=/tmp", "wait")).start()
+	j.running()
+	began := time.Now()
+	if out, err := f.gantry("agent", "revoke", m.instance); err != nil || !strings.Contains(out, m.instance) {
+		t.Fatalf("%s, %v", out, err)
+	}
+	eventually(t, "the session to end", func() (bool, string) {
+		return !describeInstance(t, f.sdk(), "default", m.instance).AgentConnected, ""
+	})
+	within(t, "ending a revoked session", began, 10*time.Second)
+	eventually(t, "the agent to be told no", func() (bool, string) {
+		return strings.Contains(m.logTail(), "AccessDeniedException"), m.logTail()
+	})
+	if err := m.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	token, err := f.token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := m.instance
+	if err := m.join(f.endpoint(), token); err != nil {
+		t.Fatal(err)
+	}
+	if m.instance != was {
+		t.Errorf("it is container instance %s now, and was %s", m.instance, was)
+	}
+	if got := j.running(); id(*got.ContainerInstanceArn) != was {
+		t.Errorf("the task is on %s", *got.ContainerInstanceArn)
+	}
+	exited(t, j.stop(), "probe", 0)
+}
