@@ -23,6 +23,10 @@ import (
 // that people give, and then some.
 const emptyWithin = 3 * time.Minute
 
+// tellWithin bounds how long a control plane may take to hear of the tasks' ends: one
+// that cannot be reached hears of them when the agent is started again.
+const tellWithin = 5 * time.Second
+
 // emptyMachine stops every task on this machine, each as its definition wants to
 // be stopped, and takes back what gantry made here. No other gantry runs. The
 // control plane, which it serves meanwhile, is nil where there is none.
@@ -136,7 +140,7 @@ func (h *host) stopCluster(ctx context.Context, cluster gantry.ClusterName) (sto
 	running, end := context.WithCancel(ctx)
 	var g errgroup.Group
 	g.Go(func() error { return drivers.Run(running) })
-	err = a.StopAll(ctx)
+	err = a.StopAll(ctx, tellWithin)
 	end()
 	if shipped := g.Wait(); !errors.Is(shipped, context.Canceled) {
 		err = errors.Join(err, shipped)

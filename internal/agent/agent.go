@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"gantry/internal/agent/engine"
 
@@ -134,12 +135,20 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // StopAll stops every task of this machine and returns when their containers have ended and what they held was given
-// back. It is for when nothing else runs the agent: no control plane needs to be there.
-func (a *Agent) StopAll(ctx context.Context) error {
+// back. It is for when nothing else runs the agent: no control plane needs to be there, but one that is there is told,
+// for which it waits so long at most.
+func (a *Agent) StopAll(ctx context.Context, telling time.Duration) error {
 	running, end := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(running)
 	group.Go(func() error { return a.engine.Run(running) })
 	err := a.engine.StopAll(ctx)
+	if telling > 0 && err == nil {
+		hearing, cancel := context.WithTimeout(ctx, telling)
+		if untold := a.engine.AllTold(hearing); untold != nil {
+			a.log.Warn("the control plane does not know yet how every task ended", "err", untold)
+		}
+		cancel()
+	}
 	end()
 	return errors.Join(err, group.Wait())
 }

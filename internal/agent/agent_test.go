@@ -583,7 +583,7 @@ func TestStopAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(a.StopAll(t.Context()), a.Close()); err != nil {
+	if err := errors.Join(a.StopAll(t.Context(), 0), a.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if left := h.machine.Left(); len(left) > 0 {

@@ -366,6 +366,27 @@ func (e *Engine) StopAll(ctx context.Context) error {
 	}
 }
 
+// AllTold returns when the control plane knows how every stopped task ended. Run must be running.
+func (e *Engine) AllTold(ctx context.Context) error {
+	for {
+		left := 0
+		changed := e.Changed()
+		for _, v := range e.Tasks() {
+			if t := v.Task; t.Desired == gantry.Stopped && t.Told.Status != gantry.Stopped && !t.Told.GivenUp {
+				left++
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("tell how tasks ended: %d are not told: %w", left, ctx.Err())
+		}
+	}
+}
+
 // Nudge makes every waiting submission try again now: the control plane is back.
 func (e *Engine) Nudge() {
 	e.mu.Lock()

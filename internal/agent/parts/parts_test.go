@@ -237,7 +237,7 @@ func (h *host) down(id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	a := h.open()
-	if err := errors.Join(a.StopAll(ctx), a.Close()); err != nil {
+	if err := errors.Join(a.StopAll(ctx, 0), a.Close()); err != nil {
 		h.t.Error(err)
 	}
 	if list, err := h.machine.Runtime.List(ctx); err != nil || len(list) > 0 {
