@@ -13,6 +13,7 @@ import (
 	"gantry/internal/ledger"
 	"gantry/internal/loop"
 	"gantry/internal/store"
+	"gantry/internal/wire/ecsapi"
 )
 
 // Alarms tells which of some CloudWatch alarms is in ALARM; "" for none of them.
@@ -47,8 +48,12 @@ func (c *Controller) Run(ctx context.Context) error {
 // everyService stands before a cluster's name in a key that means all of its services.
 const everyService = "*/"
 
-// Keys says which services a change concerns: "<cluster>/<service>", or "*/<cluster>"
-// for all of a cluster's.
+// lessOn begins the keys of container instances on which a task has ended: those of
+// a DRAINING one are followed by its daemons, which are the last to leave.
+const lessOn = "-/"
+
+// Keys says which services a change concerns: "<cluster>/<service>", "*/<cluster>"
+// for all of a cluster's, or "-/<cluster>/<instance>" where a task has left.
 func Keys(c store.Change) []string {
 	if _, _, ok := store.Services.Of(c); ok {
 		return []string{c.Key}
@@ -65,8 +70,15 @@ func Keys(c store.Change) []string {
 	if before, after, ok := store.ServiceHistories.Of(c); ok && after != nil && (before == nil || !sameHistory(before, after)) {
 		return []string{c.Key}
 	}
-	if _, t, ok := store.Tasks.Of(c); ok && t != nil && t.Revision() != "" {
-		return []string{string(t.Cluster) + "/" + t.Group.Service()}
+	if before, t, ok := store.Tasks.Of(c); ok && t != nil {
+		var keys []string
+		if t.Revision() != "" {
+			keys = append(keys, string(t.Cluster)+"/"+t.Group.Service())
+		}
+		if t.LastStatus == gantry.Stopped && t.Instance != "" && before != nil && before.LastStatus != gantry.Stopped {
+			keys = append(keys, lessOn+string(t.Cluster)+"/"+string(t.Instance))
+		}
+		return keys
 	}
 	if before, i, ok := store.Instances.Of(c); ok {
 		if i == nil {
@@ -84,6 +96,14 @@ func Keys(c store.Change) []string {
 func (c *Controller) wakes(ctx context.Context) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for key := range c.Store.Wakes(ctx, Keys) {
+			if instance, ok := strings.CutPrefix(key, lessOn); ok {
+				for _, daemon := range c.daemonsOn(instance) {
+					if !yield(daemon) {
+						return
+					}
+				}
+				continue
+			}
 			cluster, all := strings.CutPrefix(key, everyService)
 			if !all {
 				if !yield(key) {
@@ -98,6 +118,22 @@ func (c *Controller) wakes(ctx context.Context) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// daemonsOn are the DAEMON services that have to look at a container instance on which
+// a task has ended: none unless it is DRAINING.
+func (c *Controller) daemonsOn(instance string) (keys []string) {
+	snap := c.Store.View()
+	i, ok := store.Instances.Get(snap, instance)
+	if !ok || i.Status != ecsapi.ContainerInstanceStatusDraining {
+		return nil
+	}
+	for s := range store.Services.All(snap, string(i.Cluster)+"/") {
+		if s.Scheduling == ecsapi.SchedulingStrategyDaemon {
+			keys = append(keys, s.Key())
+		}
+	}
+	return keys
 }
 
 // errStale says that the service is not as the plan saw it.
