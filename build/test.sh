@@ -14,6 +14,8 @@ part check
 make --no-print-directory check
 part "packages, with the race detector"
 CGO_ENABLED=1 go test -race -timeout 15m ./...
+part "a line of 2 GB, which the race detector is too slow for"
+go test -run TestEndlessLine ./internal/agent/logdriver
 part "the wire against the published messages"
 go -C internal/wire/gen test .
 part "schedule expressions against two libraries"

@@ -24,7 +24,7 @@ func occupied(t *testing.T, path string) int64 {
 	return info.Sys().(*syscall.Stat_t).Blocks * 512
 }
 
-// A line of 2 GB without an end takes neither memory nor, once delivered, disk.
+// A line of 2 GB without an end (512 MB under the race detector, which is slow) takes neither memory nor, once delivered, disk.
 func TestEndlessLine(t *testing.T) {
 	dir := t.TempDir()
 	d, _ := start(t, dir, "http://127.0.0.1:1")
@@ -32,7 +32,7 @@ func TestEndlessLine(t *testing.T) {
 	if err := d.Attach(t.Context(), Output{ContainerID: "c1", Driver: "none"}); err != nil {
 		t.Fatal(err)
 	}
-	const megabytes = 2048
+	const megabytes = endlessMegabytes
 	chunk := string(bytes.Repeat([]byte{'x'}, 1<<20))
 	var most uint64
 	var memory runtime.MemStats
