@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,12 +146,12 @@ func TestTooManyLostAgentsWaitForAWord(t *testing.T) {
 // A clock that jumps makes nobody's silence longer.
 func TestAClockThatJumpsGivesNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ahead time.Duration
-		st := startWith(t, &Controller{Limits: DefaultLimits, Loss: DefaultLossRule, Now: func() time.Time { return time.Now().Add(ahead) }})
+		var ahead atomic.Int64 // of the clock, nanoseconds
+		st := startWith(t, &Controller{Limits: DefaultLimits, Loss: DefaultLossRule, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 		fleet(t, st, 3)
 		connect(t, st, false, 1)
 		after(2 * time.Minute)
-		ahead = 30 * time.Minute // less than what the sweep forgets things after
+		ahead.Store(int64(30 * time.Minute)) // less than what the sweep forgets things after
 		after(3*time.Minute - time.Second)
 		if got := task(st, "svc-i1"); got.LastStatus != gantry.Running {
 			t.Errorf("given up after a jump: %+v", got)
