@@ -159,7 +159,7 @@ func (g *group) commit(s *Store) (done bool) {
 			return false
 		}
 	}
-	g.tell(outcome{revision: rev})
+	g.tell(outcome{revision: rev, unsure: len(g.writes) == 0})
 	return true
 }
 
@@ -226,7 +226,7 @@ func (g *group) settle(s *Store, p *prepared, cause error) (Revision, bool, erro
 func (g *group) tell(o outcome) {
 	for _, u := range g.members {
 		if u.err != nil && o.err == nil {
-			u.result <- outcome{err: u.err}
+			u.result <- outcome{err: u.err, unsure: o.unsure}
 			continue
 		}
 		u.result <- o

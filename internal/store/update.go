@@ -24,6 +24,9 @@ type attempt struct {
 type outcome struct {
 	revision Revision
 	err      error
+	// unsure: nothing was written, so that nobody asked whether another server had
+	// changed what the function saw.
+	unsure bool
 }
 
 // Update runs f on the newest state and commits what it wrote, as the package
@@ -33,30 +36,40 @@ type outcome struct {
 // f may run several times, always on the calling goroutine and never at once. If
 // ctx ends, Update returns its error; the writes are made or not, then.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error) {
+	for {
+		o := s.update(ctx, f)
+		if !o.unsure || s.backend.alone() {
+			return o.revision, o.err
+		}
+	}
+}
+
+// update is one try of Update.
+func (s *Store) update(ctx context.Context, f func(*Tx) error) outcome {
 	base, max := s.View(), s.backend.limits()
 	tx, err := run(base, max, f)
 	for err != nil || len(tx.writes) == 0 {
 		// It decided to write nothing: that needs no commit, but must not rest on
 		// something that another server has changed before we were called.
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return outcome{err: err}
 		}
 		fresh, unsure := s.Fresh(ctx)
 		if unsure != nil {
-			return 0, unsure
+			return outcome{err: unsure}
 		}
 		if fresh == base || s.backend.alone() || tx.holds(fresh) {
 			if err != nil {
-				return 0, err
+				return outcome{err: err}
 			}
-			return base.revision, nil
+			return outcome{revision: base.revision}
 		}
 		base = fresh
 		tx, err = run(base, max, f)
 	}
 	if err := s.admit(tx); err != nil {
 		s.relieve(err)
-		return 0, err
+		return outcome{err: err}
 	}
 	u := &update{
 		tx:     tx,
@@ -75,11 +88,11 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) (Revision, error)
 			tx, err := run(now, max, f)
 			u.ran <- attempt{tx, err}
 		case r := <-u.result:
-			return r.revision, r.err
+			return r
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return outcome{err: ctx.Err()}
 		case <-s.ctx.Done():
-			return 0, context.Cause(s.ctx)
+			return outcome{err: context.Cause(s.ctx)}
 		}
 	}
 }
