@@ -48,7 +48,8 @@ var layers = []struct {
 	{"internal/events/record", nil, "files, and nothing else"},
 	{"internal/provisioning", join(words, foundations...), "an engine"},
 	{"internal/logs/…", join(words, "internal/wire/logsapi", "internal/logs/…"), "an engine with files of its own: it needs no store"},
-	{"internal/images", []string{"internal/wire/joinapi"}, "files and names: it needs no store and no containers"},
+	{"internal/pki", []string{"internal/wholefile"}, "a key and a certificate are files"},
+	{"internal/images", []string{"internal/wholefile", "internal/wire/joinapi"}, "files and names: it needs no store and no containers"},
 
 	// Doors.
 	{"internal/api", join(words, "internal/wire/awsjson", "internal/wire/joinapi"), "routes and checks signatures for any service"},
@@ -64,7 +65,7 @@ var layers = []struct {
 	{"internal/agent/enginetest", join(words, "internal/agent/engine", "internal/agent/metadata"), "a machine that pretends, for tests and simulations"},
 	{"internal/agent/agenttest", join(words, "internal/wire/acsapi"), "a control plane that does what a test says"},
 	{"internal/agent/logdriver", []string{"internal/wire", "internal/wire/awsjson", "internal/wire/logsapi"}, "ships lines to the CloudWatch Logs API"},
-	{"internal/agent/home", []string{"internal/pki", "internal/wire", "internal/wire/awsjson", "internal/wire/joinapi"}, "asks its server to let it join, and for images"},
+	{"internal/agent/home", []string{"internal/pki", "internal/wholefile", "internal/wire", "internal/wire/awsjson", "internal/wire/joinapi"}, "asks its server to let it join, and for images"},
 	{"internal/agent/runtime", nil, "containers and nothing else"},
 	{"internal/agent/network", nil, "links, addresses and ports and nothing else"},
 	{"internal/agent/metadata", nil, "what a container may ask about itself"},

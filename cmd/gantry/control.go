@@ -27,6 +27,7 @@ import (
 	"gantry/internal/service"
 	"gantry/internal/store"
 	"gantry/internal/tcs"
+	"gantry/internal/wholefile"
 	"gantry/internal/wire"
 	"gantry/internal/wire/awsjson"
 	"gantry/internal/wire/ecsapi"
@@ -276,7 +277,7 @@ func (c *control) writeFiles() error {
 	err := errors.Join(
 		writeCredentials(c.dir.file(credentialsFile), c.root),
 		writeConfig(c.dir.file(configFile), c.identity.Region, c.endpoint, bundleOf(c.dir, c.endpoint)),
-		writeFile(c.dir.file(endpointFile), []byte(c.endpoint+"\n"), 0o644),
+		wholefile.Write(c.dir.file(endpointFile), []byte(c.endpoint+"\n"), 0o644),
 	)
 	if err != nil {
 		return fmt.Errorf("write down how to reach gantry: %w", err)

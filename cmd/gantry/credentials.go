@@ -14,6 +14,7 @@ import (
 
 	"gantry"
 	"gantry/internal/store"
+	"gantry/internal/wholefile"
 
 	"github.com/aws/smithy-go/aws-http-auth/credentials"
 )
@@ -80,7 +81,7 @@ func agentKey(ctx context.Context, st *store.Store, file string, now time.Time) 
 
 // writeCredentials writes an AWS shared credentials file.
 func writeCredentials(file string, p *gantry.Principal) error {
-	return writeFile(file, fmt.Appendf(nil, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+	return wholefile.Write(file, fmt.Appendf(nil, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
 		profile, p.AccessKeyID, p.SecretKey), 0o600)
 }
 
@@ -90,7 +91,7 @@ func writeConfig(file string, region gantry.Region, endpoint, bundle string) err
 	if bundle != "" {
 		text = fmt.Appendf(text, "ca_bundle = %s\n", bundle)
 	}
-	return writeFile(file, text, 0o644)
+	return wholefile.Write(file, text, 0o644)
 }
 
 // bundleOf is the file with the certificate that clients of an endpoint have to trust;

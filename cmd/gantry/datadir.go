@@ -16,6 +16,7 @@ import (
 	"crypto/rand"
 
 	"gantry"
+	"gantry/internal/wholefile"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -179,7 +180,7 @@ func (d dataDir) create(r role, asked gantry.Place, now time.Time) (*identity, e
 	if err != nil {
 		return nil, fmt.Errorf("make the data dir: %w", err)
 	}
-	if err := writeFile(d.file(identityFile), append(text, '\n'), 0o644); err != nil {
+	if err := wholefile.Write(d.file(identityFile), append(text, '\n'), 0o644); err != nil {
 		return nil, fmt.Errorf("make the data dir: %w", err)
 	}
 	return made, nil
@@ -268,29 +269,4 @@ func readPID(f *os.File) int {
 		return 0
 	}
 	return pid
-}
-
-// writeFile replaces a file at once: a reader sees the old text or the new one.
-// What it writes first has a fixed name, so that one that is killed again and again
-// leaves no more than one file; only the holder of the lock calls it.
-func writeFile(path string, text []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already where all went well
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }

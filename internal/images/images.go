@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"gantry/internal/wholefile"
 	"gantry/internal/wire/joinapi"
 )
 
@@ -36,7 +37,7 @@ var ErrNotFound = errors.New("no such image was loaded here")
 const (
 	indexFile = "index.json"
 	// newSuffix marks a file that is being written.
-	newSuffix = ".new"
+	newSuffix = wholefile.Suffix
 )
 
 // An Image is a name that was loaded and the archive that holds it.
@@ -213,22 +214,7 @@ func (s *Shelf) write() error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(s.dir, indexFile)
-	f, err := os.OpenFile(path+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
+	return wholefile.Write(filepath.Join(s.dir, indexFile), text, 0o600)
 }
 
 // sweep removes archives that no name leads to.

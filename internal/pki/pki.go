@@ -26,6 +26,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"gantry/internal/wholefile"
 )
 
 const (
@@ -117,30 +119,11 @@ func create(dir string, now time.Time) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { // clients read the certificate
 		return nil, err
 	}
-	err = write(filepath.Join(dir, keyFile), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600)
+	err = wholefile.Write(filepath.Join(dir, keyFile), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), 0o600)
 	if err == nil {
-		err = write(filepath.Join(dir, certificateFile), encode(der), 0o644)
+		err = wholefile.Write(filepath.Join(dir, certificateFile), encode(der), 0o644)
 	}
 	return &Authority{cert: cert, key: key, dir: dir}, err
-}
-
-// write replaces a file at once.
-func write(path string, text []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }
 
 func encode(der []byte) []byte {

@@ -19,6 +19,7 @@ import (
 	"os"
 
 	"gantry/internal/pki"
+	"gantry/internal/wholefile"
 	"gantry/internal/wire/joinapi"
 )
 
@@ -148,22 +149,7 @@ func (h *Home) write(file string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already where all went well
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	return err
+	return wholefile.Write(file, append(text, '\n'), 0o600)
 }
 
 // Client speaks to the server as the machine.
