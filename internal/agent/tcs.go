@@ -100,7 +100,7 @@ func (t *telemetry) run(ctx context.Context) error {
 	if err := t.sendStatus(ctx, time.Now()); err != nil {
 		return err
 	}
-	changed := t.agent.engine.Changed()
+	changed := t.agent.engine.HealthChanged()
 	var news <-chan time.Time
 	for {
 		var err error
@@ -108,7 +108,7 @@ func (t *telemetry) run(ctx context.Context) error {
 		case <-changed:
 			changed, news = nil, time.After(newsDelay)
 		case <-news:
-			changed, news = t.agent.engine.Changed(), nil
+			changed, news = t.agent.engine.HealthChanged(), nil
 			err = t.publishNewHealth(ctx)
 		case text := <-incoming:
 			idle.Reset(jittered(idleAfter, idleJitter))

@@ -50,7 +50,8 @@ type Engine struct {
 	byMetadata map[string]string  // guarded by mu; container's metadata id → task ARN
 	order      int64              // guarded by mu; of the latest arrival
 	start      func(*worker)      // guarded by mu; set while Run runs
-	waiters    []chan struct{}    // guarded by mu; closed at the next change of any task
+
+	changes, healthChanges changes
 }
 
 // Open reads the journal, asks the runtime what it still has, and so knows how far each task is. Nothing is done to
@@ -77,27 +78,27 @@ func Open(ctx context.Context, cfg Config, parts Parts, journal *Journal) (*Engi
 // load makes a worker for each task of the journal.
 func (e *Engine) load() error {
 	payloads := map[string]*acsapi.Task{}
-	err := e.journal.each(bucketPayloads, func(arn string, value []byte) error {
+	err := e.journal.each(bucketPayloads, func(key string, value []byte) error {
 		var p acsapi.Task
-		payloads[arn] = &p
+		payloads[key] = &p
 		return json.Unmarshal(value, &p)
 	})
 	if err != nil {
 		return fmt.Errorf("load tasks: %w", err)
 	}
-	err = e.journal.each(bucketTasks, func(arn string, value []byte) error {
+	err = e.journal.each(bucketTasks, func(key string, value []byte) error {
 		var t Task
 		if err := json.Unmarshal(value, &t); err != nil {
 			return err
 		}
-		if payloads[arn] == nil {
+		if payloads[key] == nil {
 			return errors.New("its payload is missing")
 		}
-		def, err := ReadDefinition(payloads[arn], e.cfg.StopTimeout)
+		def, err := ReadDefinition(payloads[key], e.cfg.StopTimeout)
 		if err != nil {
 			return err
 		}
-		e.add(newWorker(e, def, &t))
+		e.add(newWorker(e, def, &t, key))
 		return nil
 	})
 	if err != nil {
@@ -126,7 +127,7 @@ func (e *Engine) drop(w *worker) {
 	for i := range w.task.Containers {
 		delete(e.byMetadata, w.task.Containers[i].MetadataID)
 	}
-	e.announce()
+	e.changes.tell()
 }
 
 // Run carries the tasks on until ctx ends. Containers then run on, and the next Open takes them up.
@@ -203,16 +204,10 @@ func (e *Engine) accept(ctx context.Context, payload acsapi.Task) (wait func() e
 	if err != nil {
 		return nil, err
 	}
-	w := newWorker(e, def, task)
-	p, err := record(bucketPayloads, def.ARN, def.Task)
-	if err != nil {
-		return nil, err
-	}
-	t, err := record(bucketTasks, def.ARN, task)
-	if err != nil {
-		return nil, err
-	}
-	written := e.journal.begin(p, t)
+	w := newWorker(e, def, task, taskKey(task.Order, def.ARN))
+	written := e.journal.begin(
+		&entry{recordID: recordID{bucketPayloads, w.key}, value: def.Task},
+		&entry{recordID: recordID{bucketTasks, w.key}, value: w.seen.Load()})
 	return func() error {
 		if err := written(); err != nil {
 			return err
@@ -226,7 +221,7 @@ func (e *Engine) accept(ctx context.Context, payload acsapi.Task) (wait func() e
 		if e.start != nil {
 			e.start(w)
 		}
-		e.announce()
+		e.changes.tell()
 		return nil
 	}, nil
 }
@@ -397,18 +392,7 @@ func (e *Engine) Nudge() {
 }
 
 // Changed is closed at the next change of any task. Whoever looks at the tasks after taking it misses none.
-func (e *Engine) Changed() <-chan struct{} {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	ch := make(chan struct{})
-	e.waiters = append(e.waiters, ch)
-	return ch
-}
+func (e *Engine) Changed() <-chan struct{} { return e.changes.next() }
 
-// announce tells those who wait that a task has changed; the caller holds mu.
-func (e *Engine) announce() {
-	for _, ch := range e.waiters {
-		close(ch)
-	}
-	e.waiters = nil
-}
+// HealthChanged is closed at the next change of any container's health, as [Engine.Changed] is.
+func (e *Engine) HealthChanged() <-chan struct{} { return e.healthChanges.next() }

@@ -18,8 +18,8 @@ import (
 //
 // A write that fails (a full disk) fails alone: what it would have recorded must not be done, and may be tried again.
 //
-// What nobody waits for is written with the next write, or after lateness: of several such writes of one record only the
-// last is made.
+// What nobody waits for is written after lateness: of several such writes of one record only the last is made, and only
+// that is encoded.
 type Journal struct {
 	db    *bbolt.DB
 	queue chan *entry
@@ -35,20 +35,36 @@ type recordID struct{ bucket, key string }
 
 type entry struct {
 	recordID
-	value   []byte     // nil deletes
+	// value is written as it is where it is text, else as JSON, and must not change any more; nil deletes.
+	value   any
 	written chan error // nil where nobody waits
 }
 
-// lateness bounds how long a write that nobody waits for may wait for another.
+// text is what is written of an entry.
+func (e *entry) text() ([]byte, error) {
+	if text, ok := e.value.([]byte); ok {
+		return text, nil
+	}
+	text, err := json.Marshal(e.value)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", e.bucket, e.key, err)
+	}
+	return text, nil
+}
+
+// lateness is how long a write that nobody waits for waits for newer ones of its record.
 const lateness = 100 * time.Millisecond
 
 // Buckets of the journal.
 const (
 	bucketAgent    = "agent"    // single values of the agent
-	bucketPayloads = "payloads" // task ARN → acsapi.Task, written once
-	bucketTasks    = "tasks"    // task ARN → Task
+	bucketPayloads = "payloads" // taskKey → acsapi.Task, written once
+	bucketTasks    = "tasks"    // taskKey → Task
 	bucketFormat   = "format"
 )
+
+// taskKey is the key of a task's records. Those that arrive together lie together, so that one write touches few pages.
+func taskKey(order int64, arn string) string { return fmt.Sprintf("%016x %s", order, arn) }
 
 // journalFormat rises when an older gantry could not read what a newer one wrote.
 const journalFormat = "1"
@@ -108,13 +124,14 @@ func (j *Journal) commit() {
 			}
 			continue
 		case <-due:
+			due, group = nil, j.takeLate()
 		case first, ok := <-j.queue:
 			if open = ok; ok {
 				group = j.gather(first)
+			} else {
+				group = j.takeLate()
 			}
 		}
-		due = nil
-		group = append(group, j.takeLate()...)
 		err := j.write(group)
 		for _, e := range group {
 			if e.written != nil {
@@ -175,7 +192,11 @@ func (j *Journal) write(group []*entry) error {
 				}
 				continue
 			}
-			if err := b.Put([]byte(e.key), e.value); err != nil {
+			text, err := e.text()
+			if err != nil {
+				return err
+			}
+			if err := b.Put([]byte(e.key), text); err != nil {
 				return err
 			}
 		}
@@ -208,14 +229,6 @@ func (j *Journal) begin(entries ...*entry) (wait func() error) {
 		}
 		return first
 	}
-}
-
-func record(bucket, key string, value any) (*entry, error) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", bucket, key, err)
-	}
-	return &entry{recordID: recordID{bucket, key}, value: text}, nil
 }
 
 // each calls do with every record of a bucket.

@@ -151,6 +151,7 @@ func (l *ledger) first() *candidate {
 func (l *ledger) hold(arn string, n needs) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.leave(arn)
 	l.put(arn, n)
 }
 

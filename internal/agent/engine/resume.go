@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -20,7 +21,14 @@ func (e *Engine) takeUp(ctx context.Context) error {
 	for _, w := range e.workers {
 		takeUpTask(time.Now(), e.cfg.Boot, w.task, found)
 		for i := range w.task.Containers {
-			delete(found, w.task.Containers[i].RuntimeID)
+			c := &w.task.Containers[i]
+			if _, here := found[c.RuntimeID]; !here && !c.mayExist() {
+				// A launch that was cut short may have connected it.
+				if err := e.parts.Network.Detach(ctx, c.RuntimeID); err != nil {
+					e.log.Warn("the network of a container that was never made stays", "container", c.RuntimeID, "err", err)
+				}
+			}
+			delete(found, c.RuntimeID)
 		}
 		w.seen.Store(w.task.clone())
 		if w.task.Admitted && !w.task.Released {
@@ -61,6 +69,7 @@ func (e *Engine) removeStray(ctx context.Context, stray Found) error {
 
 // takeUpTask brings a task of the journal up to what the runtime knows of its containers. It is pure.
 //
+// The record of a first launch may have come too late for the disk, so a container may be found whatever its phase says.
 // What was only made and never started, while the machine stayed up, is made again: the plan launches a container whose
 // phase is Launching.
 func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
@@ -72,6 +81,12 @@ func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
 	for i := range t.Containers {
 		c := &t.Containers[i]
 		f, here := found[c.RuntimeID]
+		if here && !c.mayExist() {
+			// Its task had what it needs, or it would not have been launched.
+			c.Phase, t.Admitted, t.Prepared = Launching, true, t.Prepared || !rebooted
+			c.LaunchedAt = cmp.Or(f.StartedAt, now)
+			c.CreatedAt = c.LaunchedAt
+		}
 		ran := c.Phase == Up || c.Phase == Restarting
 		switch {
 		case c.Phase != Launching && !ran:

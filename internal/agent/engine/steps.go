@@ -274,8 +274,8 @@ func (w *worker) forget(t *Task) func(context.Context) {
 				return err
 			}
 			return w.e.journal.put(
-				&entry{recordID: recordID{bucketTasks, w.def.ARN}},
-				&entry{recordID: recordID{bucketPayloads, w.def.ARN}})
+				&entry{recordID: recordID{bucketTasks, w.key}},
+				&entry{recordID: recordID{bucketPayloads, w.key}})
 		})
 		w.note(ctx, "", func(*Container) {
 			w.gone = true

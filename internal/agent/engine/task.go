@@ -15,7 +15,7 @@ type Phase string
 const (
 	Waiting    Phase = ""           // nothing was done yet
 	Pulled     Phase = "PULLED"     // its image is here
-	Launching  Phase = "LAUNCHING"  // recorded before it is made: from here on it may exist
+	Launching  Phase = "LAUNCHING"  // it is being made
 	Restarting Phase = "RESTARTING" // recorded before it is started again
 	Up         Phase = "UP"         // it was started
 	Exited     Phase = "EXITED"     // it ended; whether it starts again is the next decision
@@ -103,6 +103,9 @@ func (c *Container) Status() gantry.TaskStatus {
 	}
 	return gantry.Pending
 }
+
+// mayExist reports whether the container has been made, or may have been, as far as its record tells.
+func (c *Container) mayExist() bool { return c.Phase != Waiting && c.Phase != Pulled }
 
 // Started reports whether the container ran at some time.
 func (c *Container) Started() bool { return !c.StartedAt.IsZero() }

@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +15,7 @@ import (
 type worker struct {
 	e   *Engine
 	def *Definition
+	key string // of its records in the journal
 	// needs is what the task takes of the machine.
 	needs needs
 	mail  *mailbox
@@ -26,12 +27,12 @@ type worker struct {
 	steps sync.WaitGroup // steps and waits under way
 	pulls map[string]context.CancelFunc
 	saved []chan error // to be told when the task is next on disk
-	last  []byte       // what was last queued for the disk
+	dirty bool         // the task has changed since save
 	news  news
 }
 
-func newWorker(e *Engine, def *Definition, task *Task) *worker {
-	w := &worker{e: e, def: def, needs: needsOf(def), mail: newMailbox(), done: make(chan struct{}), task: task, pulls: map[string]context.CancelFunc{}}
+func newWorker(e *Engine, def *Definition, task *Task, key string) *worker {
+	w := &worker{e: e, def: def, key: key, needs: needsOf(def), mail: newMailbox(), done: make(chan struct{}), task: task, dirty: true, pulls: map[string]context.CancelFunc{}}
 	w.seen.Store(task.clone())
 	return w
 }
@@ -65,6 +66,7 @@ func (w *worker) run(ctx context.Context) {
 	for !w.gone {
 		for _, note := range w.mail.take() {
 			note()
+			w.dirty = true
 		}
 		wake := w.look(ctx)
 		if w.gone {
@@ -96,17 +98,21 @@ func (w *worker) rest(ctx context.Context, wake time.Time) bool {
 func (w *worker) look(ctx context.Context) (wake time.Time) {
 	for {
 		w.task.noteRunning(time.Now(), w.def)
-		before := w.task.clone()
 		plan := MakePlan(time.Now(), w.e.cfg.Rules, w.def, w.task)
+		risky := slices.ContainsFunc(plan.Steps, Step.risky)
+		before := w.task
+		if risky {
+			before = w.task.clone()
+		}
 		if plan.Stop {
-			w.task.Desired = gantry.Stopped
+			w.task.Desired, w.dirty = gantry.Stopped, true
 		}
 		var begin []func(context.Context)
-		risky, changed := false, false
+		changed := false
 		for _, s := range plan.Steps {
 			do, now := w.intend(s)
 			changed = changed || now
-			risky = risky || s.Kind == Launch || s.Kind == Restart || s.Kind == Finish
+			w.dirty = w.dirty || now || !s.unrecorded()
 			if do != nil {
 				begin = append(begin, do)
 			}
@@ -125,36 +131,47 @@ func (w *worker) look(ctx context.Context) (wake time.Time) {
 	}
 }
 
-// save makes the task's state visible and has it written to disk, soon. It waits for the disk only where it must: a container
-// that may run without a record would be lost or doubled, an exit is known nowhere else once its container is removed,
-// and what a payload asks for is acknowledged when it returns.
+// risky reports whether a step must be on disk before it is done: an exit is known nowhere else once its container is
+// removed, and of a container that starts again the runtime does not tell how often. A first launch is not risky: the
+// name that the container will have is on disk since the task was accepted.
+func (s Step) risky() bool { return s.Kind == Restart || s.Kind == Finish }
+
+// unrecorded reports whether a step that is under way leaves no trace in the journal: only what it comes to does.
+func (s Step) unrecorded() bool { return s.Kind == Pull || s.Kind == Prepare || s.Kind == Probe }
+
+// save makes the task's state visible, if it has changed, and has it written to disk, soon. It waits for the disk only
+// where it must: for a risky step, and because what a payload asks for is acknowledged when it returns.
 // Everything else the runtime can tell again after a crash.
 func (w *worker) save(risky bool) error {
-	entry, err := record(bucketTasks, w.def.ARN, w.task)
-	if err != nil {
-		return err
-	}
-	if bytes.Equal(entry.value, w.last) && !risky && len(w.saved) == 0 {
+	if !w.dirty && !risky && len(w.saved) == 0 {
 		return nil
 	}
-	w.seen.Store(w.task.clone())
-	w.e.mu.Lock()
-	w.e.announce()
-	w.e.mu.Unlock()
-	w.last = entry.value
+	before, now := w.seen.Load(), w.task.clone()
+	w.seen.Store(now)
+	w.dirty = false
+	w.e.changes.tell()
+	if healthChanged(before, now) {
+		w.e.healthChanges.tell()
+	}
+	e := &entry{recordID: recordID{bucketTasks, w.key}, value: now}
 	if !risky && len(w.saved) == 0 {
-		w.e.journal.later(entry)
+		w.e.journal.later(e)
 		return nil
 	}
-	err = w.e.journal.put(entry)
-	if err != nil {
-		w.last = nil
-	}
+	err := w.e.journal.put(e)
+	w.dirty = err != nil
 	w.tellSaved(err)
 	if !risky {
 		return nil
 	}
 	return err
+}
+
+// healthChanged reports whether a container's health is another, or is watched no more or only now.
+func healthChanged(before, now *Task) bool {
+	return !slices.EqualFunc(before.Containers, now.Containers, func(a, b Container) bool {
+		return a.Phase == b.Phase && a.Health.Status == b.Health.Status || a.Health.Status == "" && b.Health.Status == ""
+	})
 }
 
 func (w *worker) tellSaved(err error) {
