@@ -8,10 +8,13 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // commitLoop is the committer: it makes updates durable, many at a time.
 func (s *Store) commitLoop() {
+	pace := rate.NewLimiter(commitsPerSecond, commitsAtOnce)
 	var waiting []*update
 	lost := 0 // transactions in a row that another server was faster with
 	for {
@@ -24,6 +27,9 @@ func (s *Store) commitLoop() {
 			}
 		}
 		s.giveWay()
+		if pace.Wait(s.ctx) != nil {
+			return
+		}
 		waiting = s.drain(waiting)
 		g, later := s.gather(waiting)
 		g.lost = lost
@@ -37,6 +43,14 @@ func (s *Store) commitLoop() {
 		}
 	}
 }
+
+// A store that is kept busy makes commitsPerSecond transactions, after commitsAtOnce without a pause: the more updates
+// share one, the less each costs, since a transaction's log record, its sync and its round through raft are paid once.
+// At 1,500 tasks started per second that is a third of all CPU time, for 4 ms at most.
+const (
+	commitsPerSecond = 250
+	commitsAtOnce    = 25
+)
 
 // courtesy is for how long a server that has asked for its turn is let go first: more
 // than its transaction needs, and little enough if it has died meanwhile.
