@@ -67,6 +67,12 @@ func servePlane(tasks int, profile string) (err error) {
 			return err
 		}
 		defer pprof.StopCPUProfile()
+		g, err := os.Create(filepath.Join(profile, "api-allocs-"+strconv.Itoa(tasks)+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer g.Close()
+		defer func() { pprof.Lookup("allocs").WriteTo(g, 0) }()
 	}
 	err = announce(ready{API: plane.API(ln.Addr().String()), Describe: described})
 	stop()
