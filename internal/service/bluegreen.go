@@ -51,8 +51,8 @@ func (p *planner) stand() {
 		return
 	}
 	p.keep(green)
-	if p.number((*member).good) >= p.bounds.Desired {
-		p.history.Unplaced = nil
+	if p.number((*member).good) >= p.bounds.Desired && len(p.plan.Starts) == 0 {
+		p.history.Unplaced = nil // nobody asks for a place any more, not for blue either
 	}
 }
 
@@ -82,6 +82,9 @@ func (p *planner) keep(revision gantry.RevisionID) {
 	}
 	spare := p.number(of, in(healthy)) - p.bounds.Desired
 	p.choose(spare, spare, of, leaving, unprotected)
+	if p.stranded(need, revision) {
+		p.vacate(of)
+	}
 	early := p.where(of, fit, unstarted)
 	for _, m := range early[:max(0, min(-need, len(early)))] {
 		p.stop(m, reason)

@@ -55,7 +55,8 @@ func (p *planner) occupy() {
 		}
 	}
 	for _, m := range p.where() {
-		if p.look.Hosts[m.Instance] == 0 {
+		// A DRAINING instance lets no task start.
+		if p.look.Hosts[m.Instance] == 0 || m.draining && m.standing == pending {
 			p.stop(m, scaling(p.rollout().Revision))
 		}
 	}

@@ -10,7 +10,7 @@
 // tasks that are not STOPPED more than the ceiling, and no plan stops a healthy task
 // that would leave fewer than the floor. Replacements are started first; healthy tasks
 // are stopped down to the floor only where the ceiling, or room, keeps replacements
-// from starting.
+// from starting, and on DRAINING instances also where there is no other place at all.
 //
 // BLUE_GREEN, LINEAR and CANARY deployments have both revisions whole side by side,
 // twice the desired count whatever the ceiling is. They go through all their stages, and

@@ -26,7 +26,8 @@ import (
 //
 // In the end the world goes quiet: what starts runs, what runs is healthy, what is to
 // stop stops. Then the plans come to an end, the deployment is over, and, where it did
-// not fail, all tasks are of its revision, as many as desired.
+// not fail, all tasks are of its revision, as many as desired. At last every instance is
+// drained, and since none of the tasks has to stay, none does.
 func TestPromises(t *testing.T) {
 	for range promised {
 		rapid.Check(t, keepsPromises)
@@ -68,6 +69,7 @@ func keepsPromises(t *rapid.T) {
 		"delete": h.leave,
 	})
 	h.quiet(t)
+	h.empty(t)
 }
 
 // history is what happens to a world.
@@ -332,6 +334,23 @@ func (h *history) quiet(t *rapid.T) {
 		}
 	}
 	h.atRest(t)
+}
+
+// empty drains every instance, with nothing that has to stay healthy.
+func (h *history) empty(t *rapid.T) {
+	h.update(func(s *gantry.Service) { s.Configuration.MinimumHealthyPercent = new(int32(0)) })
+	for _, i := range h.hosts {
+		i.draining = true
+	}
+	onOne := func(t *gantry.Task) bool { return t.LastStatus != gantry.Stopped && t.Instance != "" }
+	for round := 0; slices.ContainsFunc(h.tasks, onOne); round++ {
+		if round > 30 { // by then no protection is left
+			t.Fatalf("DRAINING instances keep %s; %s, %+v", h.tally(), h.deployment().Status, *h.history)
+		}
+		h.lookOnce(t)
+		h.proceed()
+		h.now = h.now.Add(3 * time.Minute)
+	}
 }
 
 // proceed lets every task do what it should do next, and says whether any did.

@@ -20,6 +20,9 @@ func (p *planner) roll() {
 		p.history.Unplaced = nil // nobody asks for a place any more
 	}
 	p.stopDoomed(need, free)
+	if p.stranded(need, p.rollout().Revision) {
+		p.vacate()
+	}
 	p.scaleIn(-need)
 	p.rebalance(need)
 }
@@ -37,12 +40,14 @@ func (p *planner) leave() {
 
 // hold leaves what runs as it is, since the deployment has failed: nothing new is
 // started, and what was started and does not run yet is stopped unless it is protected. A lower desired count
-// is still obeyed: no revision keeps more tasks than it.
+// is still obeyed: no revision keeps more tasks than it. And since nothing replaces what is
+// on a DRAINING instance, that is left at once as far as the floor lets it be.
 func (p *planner) hold() {
 	p.history.Unplaced, p.history.Rebalance = nil, nil
 	for _, m := range p.where(unstarted) {
 		p.stop(m, scaling(p.rollout().Revision))
 	}
+	p.vacate()
 	kept := map[gantry.RevisionID]int{}
 	for _, m := range p.where() {
 		kept[m.Revision()]++
