@@ -118,6 +118,12 @@ func load(ctx context.Context, b backend, l *layout) (*Snapshot, error) {
 	if err := take(); err != nil {
 		return nil, err
 	}
+	for i, t := range d.tables {
+		t.newest = newNewest()
+		t.rows.ascend("", func(r *row) bool { t.newest.note(r.key, r); return true })
+		d.owned[i] = true
+	}
+	d.publish(rev, nil)
 	return &d.Snapshot, nil
 }
 

@@ -211,7 +211,7 @@ func (g *group) prepare(id string) (*prepared, []*write) {
 	})
 	p := &prepared{id: id, from: g.base, next: g.tip, changes: make([]Change, 0, len(writes))}
 	for _, w := range writes {
-		p.tell(w.schema, w.key, g.base.get(w.schema, w.key), w.row)
+		p.tell(g.base.layout.of(w.schema), w.key, g.base.get(w.schema, w.key), w.row)
 	}
 	return p, writes
 }

@@ -22,13 +22,20 @@ type replica struct {
 	turn string
 }
 
+// writtenRow is a row that a transaction puts, or deletes where row is nil.
+type writtenRow struct {
+	table int
+	key   string
+	row   *row
+}
+
 // prepared is what a transaction will lead to.
 type prepared struct {
 	id      string // as it is left at the head
 	from    *Snapshot
 	next    *draft
 	changes []Change
-	rows    []*row // those that need their revision
+	written []writtenRow
 	// madeAt is the revision at which it was made, 0 until then.
 	madeAt Revision
 }
@@ -93,13 +100,10 @@ func (r *replica) apply(b batch) error {
 		}
 	}
 	next := &p.next.Snapshot
-	next.revision = b.revision
 	if b.head != 0 {
 		next.head = b.head
 	}
-	for _, changed := range p.rows {
-		changed.revision = b.revision
-	}
+	p.next.publish(b.revision, p.written)
 	for i := range p.changes {
 		p.changes[i].Revision = b.revision
 	}
@@ -127,25 +131,21 @@ func prepare(now *Snapshot, b batch) (*prepared, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.set(now.layout.named[e.table], e.key, next)
+		table := now.layout.named[e.table]
+		p.tell(table, e.key, p.next.set(table, e.key, next), next)
 	}
 	return p, nil
 }
 
-// set writes one row that was not written before in this transaction.
-func (p *prepared) set(table int, key string, next *row) {
-	p.tell(p.next.layout.schemas[table], key, p.next.set(table, key, next), next)
-}
-
 // tell notes a change.
-func (p *prepared) tell(s *schema, key string, old, next *row) {
-	c := Change{Table: s.name, Key: key}
+func (p *prepared) tell(table int, key string, old, next *row) {
+	p.written = append(p.written, writtenRow{table, key, next})
+	c := Change{Table: p.next.layout.schemas[table].name, Key: key}
 	if old != nil {
 		c.Old = old.value
 	}
 	if next != nil {
 		c.New = next.value
-		p.rows = append(p.rows, next)
 	}
 	if old != next {
 		p.changes = append(p.changes, c)

@@ -58,11 +58,32 @@ func (d *draft) set(place int, key string, r *row) (old *row) {
 	return d.tables[place].set(key, r)
 }
 
+// publish ends the making of a snapshot, after which nobody writes to it any more. written is what it has that the
+// snapshot before it had not.
+func (d *draft) publish(at Revision, written []writtenRow) {
+	d.revision = at
+	for _, w := range written {
+		if w.row != nil {
+			w.row.revision = at
+		}
+		d.tables[w.table].newest.note(w.key, w.row)
+	}
+	for i, t := range d.tables {
+		if d.owned[i] {
+			t.published = at
+		}
+	}
+}
+
 // tableData is a table's rows and indexes.
 type tableData struct {
 	schema  *schema
 	rows    *rowTree
 	indexes []*indexTree
+
+	newest *newest
+	// published is the revision at which nobody wrote to it any more; 0 before.
+	published Revision
 }
 
 func newTableData(s *schema) *tableData {
@@ -74,14 +95,21 @@ func newTableData(s *schema) *tableData {
 }
 
 func (t *tableData) copy() *tableData {
-	c := &tableData{schema: t.schema, rows: t.rows.copy(), indexes: make([]*indexTree, len(t.indexes))}
+	c := &tableData{schema: t.schema, rows: t.rows.copy(), indexes: make([]*indexTree, len(t.indexes)), newest: t.newest}
 	for i, x := range t.indexes {
 		c.indexes[i] = x.copy()
 	}
 	return c
 }
 
-func (t *tableData) get(key string) *row { return t.rows.get(key) }
+func (t *tableData) get(key string) *row {
+	if t.published != 0 {
+		if r := t.newest.find(key, t.published); r != nil {
+			return r
+		}
+	}
+	return t.rows.get(key)
+}
 
 func (t *tableData) set(key string, r *row) (old *row) {
 	if r == nil {
