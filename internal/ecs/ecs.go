@@ -74,8 +74,9 @@ type Endpoints struct {
 
 // A Service answers the ECS API. It is safe for concurrent use.
 type Service struct {
-	cfg   Config
-	store *store.Store
+	cfg     Config
+	store   *store.Store
+	answers answers
 }
 
 // New makes a Service.

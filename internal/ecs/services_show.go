@@ -14,11 +14,9 @@ import (
 
 // showService is a service as ECS answers it.
 func (s *Service) showService(snap *store.Snapshot, sv *gantry.Service, tags bool) *ecsapi.Service {
-	out := s.showWithoutEvents(snap, sv, tags)
-	out.Events = []ecsapi.ServiceEvent{}
-	if history, ok := store.ServiceHistories.Get(snap, sv.Key()); ok {
-		out.Events = showEvents(history)
-	}
+	seen := lookAt(snap, sv)
+	out := s.showWithoutEvents(snap, seen, tags)
+	out.Events = showEvents(seen.history)
 	return out
 }
 
@@ -34,8 +32,15 @@ func showEvents(history *gantry.ServiceHistory) []ecsapi.ServiceEvent {
 // it, kept until there is another one.
 var eventsJSON = store.NewFragment(store.ServiceHistories)
 
+// serviceSize is about as large as a service without its events is, in bytes.
+const serviceSize = 3 << 10
+
 // encodedService is a service as DescribeServices answers it.
 func (s *Service) encodedService(snap *store.Snapshot, sv *gantry.Service, tags bool) (json.RawMessage, error) {
+	seen := lookAt(snap, sv)
+	if raw, ok := s.answers.find(seen, tags); ok {
+		return raw, nil
+	}
 	var events []json.RawMessage
 	made, _ := eventsJSON.Get(snap, sv.Key(), func(history *gantry.ServiceHistory) []byte {
 		list, err := json.Marshal(showEvents(history))
@@ -47,21 +52,21 @@ func (s *Service) encodedService(snap *store.Snapshot, sv *gantry.Service, tags 
 	if len(made) > 0 {
 		events = append(events, made)
 	}
-	return wire.AppendEncoded(nil, "events", events, s.showWithoutEvents(snap, sv, tags))
+	raw, err := wire.AppendEncoded(make([]byte, 0, len(made)+serviceSize), "events", events, s.showWithoutEvents(snap, seen, tags))
+	if err == nil {
+		s.answers.keep(seen, tags, raw)
+	}
+	return raw, err
 }
 
-func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, tags bool) *ecsapi.Service {
-	place := s.cfg.Place
-	history, ok := store.ServiceHistories.Get(snap, sv.Key())
-	if !ok {
-		history = &gantry.ServiceHistory{}
-	}
+func (s *Service) showWithoutEvents(snap *store.Snapshot, seen serviceSeen, tags bool) *ecsapi.Service {
+	place, sv := s.cfg.Place, seen.service
 	out := &ecsapi.Service{
 		ServiceArn:                    new(string(place.Service(sv.Cluster, string(sv.Name)))),
 		ServiceName:                   new(string(sv.Name)),
 		ClusterArn:                    new(string(place.Cluster(sv.Cluster))),
 		Status:                        new(string(sv.Status)),
-		DesiredCount:                  new(int32(service.Desired(sv, history))),
+		DesiredCount:                  new(int32(service.Desired(sv, seen.history))),
 		SchedulingStrategy:            sv.Scheduling,
 		DeploymentController:          &ecsapi.DeploymentController{Type: ecsapi.DeploymentControllerTypeEcs},
 		DeploymentConfiguration:       sv.Configuration,
@@ -89,7 +94,7 @@ func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, ta
 		s.showExternal(snap, sv, out)
 		return out
 	}
-	newest := newestDeployment(snap, sv)
+	newest := seen.newest
 	if newest == nil {
 		return out
 	}
@@ -100,7 +105,7 @@ func (s *Service) showWithoutEvents(snap *store.Snapshot, sv *gantry.Service, ta
 		return out
 	}
 	out.CurrentServiceDeployment = new(string(place.ServiceDeployment(newest)))
-	for _, e := range service.Entries(int(*out.DesiredCount), deploymentsOf(snap, sv), service.TallyOf(snap, sv)) {
+	for _, e := range service.Entries(int(*out.DesiredCount), seen.deployments, seen.tallies) {
 		out.Deployments = append(out.Deployments, s.showEntry(snap, sv, e))
 		*out.RunningCount += int32(e.Running)
 		*out.PendingCount += int32(e.Pending)
