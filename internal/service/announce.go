@@ -1,6 +1,7 @@
 package service
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -22,6 +23,7 @@ func (p *planner) announce() {
 	if u := p.history.Unplaced; u != nil {
 		p.conditions = append(p.conditions, Event{Name: PlacementFailure, Message: u.Message, Cause: PlacementFailure})
 	}
+	p.announceMove()
 	p.announceWaiting()
 	if p.rollout().Starts.Step >= impairedAfter && !p.deployment.Halted() {
 		p.conditions = append(p.conditions, condition(StartImpaired, textImpaired))
@@ -41,30 +43,28 @@ const causeHeld = "lost agents"
 func (p *planner) held(m *member) bool { return p.look.Held[m.Instance] }
 
 // steady reports whether the service is as its user wants it: one deployment, which has
-// succeeded, and as many healthy tasks as desired and no others.
+// succeeded, and as many healthy tasks as desired and no others. It stays so while a zone
+// that had no room is tried again.
 func (p *planner) steady() bool {
-	return p.deployment.Over() && !p.deployment.Halted() && len(p.plan.Starts)+p.stopping == 0 &&
+	return p.deployment.Over() && !p.deployment.Halted() && (len(p.plan.Starts) == 0 || p.retries()) && p.stopping == 0 &&
 		p.alive == p.bounds.Desired && p.number((*member).good, in(healthy)) == p.bounds.Desired
 }
 
+// announceStops tells what the plan stops: what moves between zones by zone.
 func (p *planner) announceStops() {
-	groups := []struct {
-		verb string
-		is   func(*member) bool
-	}{
-		{"has stopped %d running tasks", func(m *member) bool { return m.standing != pending }},
-		{"has stopped %d pending tasks", func(m *member) bool { return m.standing == pending }},
+	by := map[string][]gantry.TaskID{}
+	for _, m := range p.stopped {
+		text := "has stopped %d running tasks"
+		switch {
+		case m.standing == pending:
+			text = "has stopped %d pending tasks"
+		case m.moved && m.Zone != "":
+			text += " in " + m.Zone + " due to AZ rebalancing"
+		}
+		by[text] = append(by[text], m.ID)
 	}
-	for _, g := range groups {
-		var ids []gantry.TaskID
-		for _, m := range p.stopped {
-			if g.is(m) {
-				ids = append(ids, m.ID)
-			}
-		}
-		if len(ids) > 0 {
-			p.event(TasksStopped, stoppedText(g.verb, ids))
-		}
+	for _, text := range slices.Backward(slices.Sorted(maps.Keys(by))) {
+		p.event(TasksStopped, stoppedText(text, by[text]))
 	}
 }
 

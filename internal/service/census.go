@@ -29,6 +29,7 @@ type member struct {
 	draining  bool // its container instance is
 	protected bool // from scale-in and deployments
 	gone      bool // the plan stops it
+	moved     bool // and it goes since another was started in an emptier zone
 }
 
 // A standing is how far a task is in being of use.

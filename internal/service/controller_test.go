@@ -473,7 +473,8 @@ func TestServiceOverTwoZones(t *testing.T) {
 			t.Errorf("there are %s", got)
 		}
 		for _, text := range []string{"is not AZ balanced with 4 tasks in eu-1a, 0 tasks in eu-1b. AZ Rebalancing in progress.",
-			"has started 2 tasks in eu-1b to AZ Rebalance: ", "is AZ balanced with 2 tasks in eu-1a, 2 tasks in eu-1b."} {
+			"is unable to place a task in eu-1b because no container instance met all of its requirements.",
+			"has started 2 tasks in eu-1b to AZ Rebalance: ", "has stopped 2 running tasks in eu-1a due to AZ rebalancing: ", "is AZ balanced with 2 tasks in eu-1a, 2 tasks in eu-1b."} {
 			if !b.told(text) {
 				t.Errorf("it does not say that it %s", text)
 			}

@@ -103,6 +103,10 @@ func textRollback(r gantry.RevisionID) string {
 	return "rolling back to deployment " + r.StartedBy() + "."
 }
 
+func textNoZone(zone string) string {
+	return "is unable to place a task in " + zone + " because no container instance met all of its requirements."
+}
+
 func textProtected(r gantry.RevisionID) string {
 	return "was unable to reach steady state because task set (" + r.StartedBy() + ") was unable to scale in. Reason: The number of protected tasks are more than the desired count of tasks."
 }

@@ -45,7 +45,19 @@ func (p *planner) rebalance(need int) {
 	}
 	if p.start(Start{Revision: p.rollout().Revision, Count: n, Zone: least}) {
 		p.history.Rebalance = &gantry.Rebalance{Zone: least, Desired: p.bounds.Desired, At: p.now}
-		p.event(RebalancingStarted, "is not AZ balanced with "+listed(zones)+". AZ Rebalancing in progress.")
+	}
+}
+
+// announceMove tells that tasks are being moved between zones, or cannot be: once, also
+// where the zone that had no room is tried again.
+func (p *planner) announceMove() {
+	now := p.history.Rebalance
+	if now == nil {
+		return
+	}
+	p.conditions = append(p.conditions, Event{Name: RebalancingStarted, Message: "is not AZ balanced with " + listed(p.zones()) + ". AZ Rebalancing in progress.", Cause: RebalancingStarted})
+	if now.GivenUp || p.retries() {
+		p.conditions = append(p.conditions, Event{Name: PlacementFailure, Message: textNoZone(now.Zone), Cause: PlacementFailure + "/" + now.Zone})
 	}
 }
 
@@ -56,12 +68,24 @@ func (p *planner) mayMove() bool {
 		p.deployment.Over() && !p.deployment.Halted() && len(p.look.Shares[p.rollout().Revision]) < 2
 }
 
+// retries reports whether the plan starts tasks in a zone that had no room before.
+func (p *planner) retries() bool {
+	before, now := p.look.History.Rebalance, p.history.Rebalance
+	return before != nil && before.GivenUp && now != nil && !now.GivenUp && before.Zone == now.Zone
+}
+
+// move is what is being moved between zones; nil for nothing.
+func (p *planner) move() *gantry.Rebalance {
+	if m := p.history.Rebalance; m != nil && !m.GivenUp && m.Desired == p.bounds.Desired && p.mayMove() {
+		return m
+	}
+	return nil
+}
+
 // moving reports whether tasks that were started to rebalance are not healthy yet:
 // until then none is stopped for them.
 func (p *planner) moving() bool {
-	m := p.history.Rebalance
-	return m != nil && !m.GivenUp && m.Desired == p.bounds.Desired && p.mayMove() &&
-		p.number((*member).good, in(pending, warming)) > 0
+	return p.move() != nil && p.number((*member).good, in(pending, warming)) > 0
 }
 
 // zones are the numbers of good tasks by availability zone, also of zones without any.

@@ -12,6 +12,12 @@ func (p *planner) scaleIn(surplus int) {
 	if surplus <= 0 || p.moving() {
 		return
 	}
+	kept := len(p.stopped)
+	defer func() {
+		for _, m := range p.stopped[kept:] {
+			m.moved = p.move() != nil
+		}
+	}()
 	early := p.where((*member).good, unstarted)
 	if len(p.look.Shares[p.rollout().Revision]) > 0 {
 		early = p.even(surplus, early)
