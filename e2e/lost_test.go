@@ -32,11 +32,11 @@ func TestLostMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	connected := f.connectivity(t, m, *standalone.TaskArn, types.ConnectivityConnected)
 	f.cut(t, m)
-	eventually(t, "its agent shows as gone", func() (bool, string) {
-		task := describeTask(t, f.sdk(), "default", *standalone.TaskArn)
-		return task.Connectivity == types.ConnectivityDisconnected, tell(task)
-	})
+	if at := f.connectivity(t, m, *standalone.TaskArn, types.ConnectivityDisconnected); !at.Equal(connected) {
+		t.Errorf("its task says that it was connected at %s while its agent is away, and at %s before", at, connected)
+	}
 	gone := time.Now()
 	lost := f.stopped(t, "default", *before[0].TaskArn)
 	if waited := time.Since(gone); waited < patience-3*time.Second {
@@ -65,10 +65,25 @@ func TestLostMachine(t *testing.T) {
 		running := m.pids(t)
 		return task.Connectivity == types.ConnectivityConnected && *task.LastStatus == "RUNNING" && len(running) == 1, fmt.Sprint(tell(task), running)
 	})
+	if at := f.connectivity(t, m, *standalone.TaskArn, types.ConnectivityConnected); !at.After(connected) {
+		t.Errorf("its task says that it is connected since %s, and it was before %s", at, connected)
+	}
 	if now := f.serviceTasks(t); !slices.EqualFunc(now, after, func(a, b types.Task) bool { return *a.TaskArn == *b.TaskArn }) {
 		t.Error("the service's tasks changed when the machine came back")
 	}
 	f.halt(t, "default", *standalone.TaskArn)
+}
+
+// connectivity waits until a machine's agent, and with it a task, shows as connected or
+// not, and is since when the task says that it was.
+func (f *fleet) connectivity(t *testing.T, m *machine, task string, want types.Connectivity) (at time.Time) {
+	t.Helper()
+	eventually(t, "its agent to be "+string(want), func() (bool, string) {
+		now, agent := describeTask(t, f.sdk(), "default", task), describeInstance(t, f.sdk(), "default", m.instance).AgentConnected
+		at = aws.ToTime(now.ConnectivityAt)
+		return now.Connectivity == want && agent == (want == types.ConnectivityConnected), fmt.Sprint(now.Connectivity, at, agent)
+	})
+	return at
 }
 
 // TestManyLostMachines: two of three machines that are cut off at once are not given up,

@@ -75,61 +75,6 @@ func untilGone(t *testing.T, argument string) {
 	})
 }
 
-// TestServicesOnThreeMachines: services are spread over zones, kept apart, bound to
-// machines or on each of them, and leave a machine that is drained, which runs no
-// lower than the least that is healthy.
-func TestServicesOnThreeMachines(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t, 3)
-	f.load(t, "probe")
-	a, b, c := f.machines[0].instance, f.machines[1].instance, f.machines[2].instance
-	f.create(t, "spread", func(in *ecs.CreateServiceInput) { in.DesiredCount = aws.Int32(3) })
-	f.create(t, "apart", func(in *ecs.CreateServiceInput) {
-		in.DesiredCount = aws.Int32(4) // one more than there are machines
-		in.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeDistinctInstance}}
-	})
-	f.create(t, "bound", func(in *ecs.CreateServiceInput) {
-		in.DesiredCount = aws.Int32(2)
-		in.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:machine == m1")}}
-	})
-	f.create(t, "everywhere", func(in *ecs.CreateServiceInput) { in.SchedulingStrategy = types.SchedulingStrategyDaemon })
-	one := func(count map[string]int) bool { return count[a] == 1 && count[b] == 1 && count[c] == 1 }
-	before := f.steady(t, "spread", one)
-	f.steady(t, "apart", one)
-	f.steady(t, "bound", func(count map[string]int) bool { return count[b] == 2 && len(count) == 1 })
-	f.steady(t, "everywhere", one)
-	eventually(t, "the service to say why there is no fourth", func() (bool, string) {
-		text := showService(describeService(t, f.sdk(), "default", "apart"))
-		return strings.Contains(text, "was unable to place a task because no container instance met all of its requirements"), text
-	})
-
-	must(t, f.sdk().UpdateContainerInstancesState, &ecs.UpdateContainerInstancesStateInput{
-		ContainerInstances: []string{c}, Status: types.ContainerInstanceStatusDraining,
-	})
-	after := f.steady(t, "spread", func(count map[string]int) bool {
-		if count[a]+count[b]+count[c] < 3 { // the minimum is 100 percent
-			t.Errorf("while it is drained only %v run", count)
-		}
-		return count[c] == 0 && count[a]+count[b] == 3
-	})
-	kept := 0
-	for _, arn := range after {
-		if slices.Contains(before, arn) {
-			kept++
-		}
-	}
-	if kept != 2 {
-		t.Errorf("%d of the two tasks elsewhere were left alone", kept)
-	}
-	// What can go nowhere else stays, and so does the daemon, which is the last to leave.
-	f.steady(t, "apart", one)
-	f.steady(t, "everywhere", one)
-	must(t, f.sdk().UpdateService, &ecs.UpdateServiceInput{Service: aws.String("apart"), DesiredCount: aws.Int32(2)})
-	gone := func(count map[string]int) bool { return count[a] == 1 && count[b] == 1 && count[c] == 0 }
-	f.steady(t, "apart", gone)
-	f.steady(t, "everywhere", gone)
-}
-
 // TestAgentKilled: tasks run on while their agent is dead, one that ends meanwhile is
 // told with its true exit code and time, and nothing runs twice.
 func TestAgentKilled(t *testing.T) {
