@@ -101,6 +101,18 @@ func shimGone(ctx context.Context, socket string) error {
 	}
 }
 
+// seeOff waits until a container's shim has ended, which containerd only tells to do so.
+func (r *Runtime) seeOff(ctx context.Context, id ContainerID) error {
+	address, err := os.ReadFile(filepath.Join(r.stateDir(id), shimDir, "address"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return inTime(ctx, func(ctx context.Context) error { return shimGone(ctx, strings.TrimPrefix(string(address), "unix://")) })
+}
+
 // dropState has runc kill what is left of a container that nobody else knows, and
 // forget it: else another could not be made in its name.
 func (r *Runtime) dropState(ctx context.Context, id ContainerID) error {

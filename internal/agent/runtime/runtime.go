@@ -171,7 +171,7 @@ func Open(ctx context.Context, config Config) (*Runtime, error) {
 	go r.hearExits(background)
 	r.shims = &shimPool{
 		program: r.programs.shim, dir: filepath.Join(config.RunDir, "spare"), sockets: filepath.Join(config.RunDir, "s"),
-		parent: filepath.Join(config.RunDir, "containerd.sock"), want: make(chan struct{}, 1),
+		parent: filepath.Join(config.RunDir, "containerd.sock"), want: make(chan struct{}, 1), filled: make(chan struct{}),
 		log: func(err error) {
 			if err != nil {
 				r.log.Warn("container shims", "error", err)

@@ -32,7 +32,8 @@ type shimPool struct {
 	parent  string // the address by which the shims know containerd
 	log     func(error)
 
-	want chan struct{} // holds a token when the pool may have fewer than it should
+	want   chan struct{} // holds a token when the pool may have fewer than it should
+	filled chan struct{} // closed once fill has returned
 
 	mu     sync.Mutex
 	spares []*shim // under mu
@@ -55,8 +56,9 @@ const (
 	shimLook = time.Millisecond // doubled with every look
 )
 
-// fill keeps the pool full until ctx ends.
+// fill keeps the pool full until ctx ends, or the pool is closed.
 func (p *shimPool) fill(ctx context.Context) {
+	defer close(p.filled)
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,9 +76,7 @@ func (p *shimPool) fill(ctx context.Context) {
 				p.log(fmt.Errorf("start a spare shim: %w", err))
 				break // the next container tries again, and tells
 			}
-			if !p.put(s) {
-				p.log(s.end(context.WithoutCancel(ctx)))
-			}
+			p.put(s)
 		}
 	}
 }
@@ -87,14 +87,10 @@ func (p *shimPool) missing() bool {
 	return len(p.spares) < spareShims && !p.closed
 }
 
-func (p *shimPool) put(s *shim) bool {
+func (p *shimPool) put(s *shim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return false
-	}
 	p.spares = append(p.spares, s)
-	return true
 }
 
 // take returns a running shim, whose directory it moves to where the caller says.
@@ -135,11 +131,16 @@ func (p *shimPool) pop() *shim {
 	return nil
 }
 
-// close ends the spare shims. Those that were taken run on.
+// close ends the spare shims, also one that is being started. Those that were taken run
+// on. The context of fill has to have ended.
 func (p *shimPool) close(ctx context.Context) error {
 	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	<-p.filled
+	p.mu.Lock()
 	spares := p.spares
-	p.spares, p.closed = nil, true
+	p.spares = nil
 	p.mu.Unlock()
 	var problems []error
 	for _, s := range spares {
@@ -222,6 +223,9 @@ func (s *shim) end(ctx context.Context) error {
 	case <-s.ended:
 	case <-time.After(shimEnd):
 		return fmt.Errorf("spare shim %s does not end", s.socket)
+	}
+	if err := os.Remove(s.socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // of one that was killed
 	}
 	return os.RemoveAll(s.dir)
 }

@@ -351,7 +351,7 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	if err != nil && !errdefs.IsNotFound(errgrpc.ToNative(err)) {
 		return plain(err)
 	}
-	return nil
+	return r.seeOff(ctx, id)
 }
 
 // DeleteAll deletes every container and anchor, and every control group, for

@@ -1,0 +1,64 @@
+package runtime
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// sockets are those of the shims that a runtime has.
+func sockets(t *testing.T, c Config) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(c.RunDir, "s", "*"))
+	must(t, err)
+	return list
+}
+
+// TestCloseEndsTheShimThatIsBeingStarted: whoever closes a runtime while a spare shim
+// is on its way leaves none behind.
+func TestCloseEndsTheShimThatIsBeingStarted(t *testing.T) {
+	needRuntime(t)
+	for range 5 {
+		config := testConfig(t)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		r, err := Open(ctx, config)
+		must(t, err)
+		for len(sockets(t, config)) == 0 { // the socket comes before the process
+			select {
+			case <-ctx.Done():
+				t.Fatal("no spare shim is started")
+			case <-time.After(100 * time.Microsecond):
+			}
+		}
+		must(t, r.Close())
+		if left := sockets(t, config); len(left) > 0 {
+			t.Errorf("left behind: shims %v", left)
+		}
+		if spare, _ := os.ReadDir(filepath.Join(config.RunDir, "spare")); len(spare) > 0 {
+			t.Errorf("left behind: directories of shims %v", spare)
+		}
+	}
+}
+
+// TestDeleteSeesTheShimOff: a container that was deleted has no shim any more.
+func TestDeleteSeesTheShimOff(t *testing.T) {
+	r, ctx := open(t)
+	for range 20 {
+		s := spec(t, "exit", "0")
+		_, err := r.Create(ctx, s)
+		must(t, err)
+		address, err := os.ReadFile(filepath.Join(r.stateDir(s.ID), shimDir, "address"))
+		must(t, err)
+		_, err = r.Start(ctx, s.ID)
+		must(t, err)
+		_, err = r.Wait(ctx, s.ID)
+		must(t, err)
+		must(t, r.Delete(ctx, s.ID))
+		if _, err := os.Stat(string(address)[len("unix://"):]); !os.IsNotExist(err) {
+			t.Errorf("deleted, and its shim is there: %v", err)
+		}
+	}
+}
