@@ -128,7 +128,7 @@ func (c *control) make(ctx context.Context) (err error) {
 	if c.root, err = rootKey(ctx, c.store, time.Now()); err != nil {
 		return err
 	}
-	if err := acs.DisconnectAll(ctx, c.store); err != nil {
+	if err := acs.DisconnectAll(ctx, c.store, time.Now()); err != nil {
 		return err
 	}
 	origin, err := c.store.Origin(ctx)

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,23 +100,32 @@ func New(c Config) *Server {
 	return s
 }
 
-// DisconnectAll records that no agent is connected, as is the case when a
-// server has just started. Sessions that were open when it was killed left
-// their instances shown as connected.
-func DisconnectAll(ctx context.Context, st *store.Store) error {
-	_, err := st.Update(ctx, func(tx *store.Tx) error {
-		for c := range store.Connections.All(tx, "") {
-			if !c.Connected {
-				continue
-			}
-			next := *c
-			next.Connected = false
-			store.Connections.Put(tx, &next)
+// DisconnectAll records that no agent is connected, as is the case when a server has
+// just started: since now, for nobody saw when they left. Sessions that were open when it
+// was killed left their instances shown as connected.
+func DisconnectAll(ctx context.Context, st *store.Store, now time.Time) error {
+	var open []string
+	for c := range store.Connections.All(st.View(), "") {
+		if c.Connected {
+			open = append(open, c.Key())
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("record that no agent is connected: %w", err)
+	}
+	for batch := range slices.Chunk(open, st.MostRows()) {
+		_, err := st.Update(ctx, func(tx *store.Tx) error {
+			for _, key := range batch {
+				c, ok := store.Connections.Get(tx, key)
+				if !ok || !c.Connected {
+					continue
+				}
+				next := *c
+				next.Connected, next.Since = false, now
+				store.Connections.Put(tx, &next)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("record that no agent is connected: %w", err)
+		}
 	}
 	return nil
 }

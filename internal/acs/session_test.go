@@ -210,7 +210,7 @@ func TestAConnectedAgentIsNotTakenForGone(t *testing.T) {
 	p := f.connect(nil)
 	p.next(acsapi.TypeTaskManifest, new(acsapi.TaskManifestMessage))
 	f.until("the agent is connected", func() bool { return f.connection().Connected })
-	if err := DisconnectAll(t.Context(), f.store); err != nil {
+	if err := DisconnectAll(t.Context(), f.store, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	f.until("the agent is connected again", func() bool { return f.connection().Connected })
@@ -447,17 +447,38 @@ func TestDisconnectAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	_, err = st.Update(t.Context(), func(tx *store.Tx) error {
-		store.Connections.Put(tx, &gantry.Connection{Cluster: "prod", Instance: "i1", Connected: true, Epoch: 7})
+	connected, away, now := time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)
+	// One more than goes into one update.
+	const others = "others"
+	for at := 0; at <= st.MostRows(); at += st.MostRows() {
+		if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+			for i := range min(st.MostRows(), st.MostRows()+1-at) {
+				store.Connections.Put(tx, &gantry.Connection{Cluster: others, Instance: gantry.InstanceID(fmt.Sprint(at + i)), Connected: true})
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+		store.Connections.Put(tx, &gantry.Connection{Cluster: "prod", Instance: "i1", Connected: true, Epoch: 7, Since: connected})
+		store.Connections.Put(tx, &gantry.Connection{Cluster: "prod", Instance: "i2", Epoch: 8, Since: away})
 		return nil
-	})
-	if err != nil {
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := DisconnectAll(context.Background(), st); err != nil {
+	if err := DisconnectAll(context.Background(), st, now); err != nil {
 		t.Fatal(err)
 	}
-	if c, _ := store.Connections.Get(st.View(), "prod/i1"); c.Connected || c.Epoch != 7 {
-		t.Errorf("got %+v", c)
+	if c, _ := store.Connections.Get(st.View(), "prod/i1"); c.Connected || c.Epoch != 7 || !c.Since.Equal(now) {
+		t.Errorf("the one that was connected: %+v", c)
+	}
+	if c, _ := store.Connections.Get(st.View(), "prod/i2"); c.Connected || c.Epoch != 8 || !c.Since.Equal(away) {
+		t.Errorf("the one that was not: %+v", c)
+	}
+	for c := range store.Connections.All(st.View(), others+"/") {
+		if c.Connected {
+			t.Fatalf("%s is still connected", c.Key())
+		}
 	}
 }
