@@ -27,8 +27,15 @@ type bringing struct {
 }
 
 // bring makes an image that the server has under a name this machine's, if it is
-// not already. What the server does not have is no error.
+// not already. What the server does not have is no error. An image that is asked for by
+// its digest may be here while its tag means another; the server knows tags.
 func (b bringing) bring(ctx context.Context, ref string) (err error) {
+	if tag, exact := runtime.WithoutDigest(ref); exact {
+		if _, err := b.runtime.Image(ctx, ref); err == nil {
+			return nil
+		}
+		ref = tag
+	}
 	name, err := runtime.FullName(ref)
 	if err != nil {
 		return nil // whoever pulls it says what is wrong

@@ -48,7 +48,7 @@ func (r *Runtime) Collect(ctx context.Context, now time.Time, use InUse) (Collec
 		done.Containers = append(done.Containers, id)
 	}
 	for _, ref := range plan.images {
-		if err := r.RemoveImage(ctx, ref); err != nil && !errors.Is(err, ErrNotFound) {
+		if err := r.removeRecord(r.in(ctx), ref); err != nil && !errors.Is(err, ErrNotFound) {
 			problems = append(problems, err)
 			continue
 		}
@@ -63,7 +63,7 @@ func (r *Runtime) idle(ctx context.Context, use InUse) ([]idleContainer, []idleI
 	if err != nil {
 		return nil, nil, err
 	}
-	needed := map[string]bool{}
+	needed, made := map[string]bool{}, map[string]bool{} // by name, by digest
 	for _, ref := range use.Images {
 		if named, err := normalize(ref); err == nil {
 			needed[named.String()] = true
@@ -71,6 +71,7 @@ func (r *Runtime) idle(ctx context.Context, use InUse) ([]idleContainer, []idleI
 	}
 	var containers []idleContainer
 	for _, c := range list {
+		made[c.Digest] = true // others may be about to be made from the same
 		if named, err := normalize(c.Image); err == nil {
 			needed[named.String()] = true
 		}
@@ -89,14 +90,15 @@ func (r *Runtime) idle(ctx context.Context, use InUse) ([]idleContainer, []idleI
 	}
 	var images []idleImage
 	for _, record := range records {
-		if needed[record.Name] {
+		if needed[record.Name] || made[record.Target.Digest.String()] {
 			continue
 		}
 		used := record.UpdatedAt
 		if last, ok := r.lastUsed.Load(record.Name); ok && last.(time.Time).After(used) {
 			used = last.(time.Time)
 		}
-		images = append(images, idleImage{record.Name, used, record.Labels[labelLoaded] != "" && record.Labels[labelArchive] == ""})
+		loaded := record.Labels[labelLoaded] != "" && record.Labels[labelArchive] == "" && record.Labels[labelKept] == ""
+		images = append(images, idleImage{record.Name, used, loaded})
 	}
 	return containers, images, nil
 }

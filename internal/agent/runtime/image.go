@@ -87,6 +87,9 @@ func (r *Runtime) Images(ctx context.Context) ([]Image, error) {
 	}
 	list := make([]Image, 0, len(records))
 	for _, record := range records {
+		if record.Labels[labelKept] != "" && slices.ContainsFunc(records, func(o images.Image) bool { return o.Labels[labelKept] == "" && sameImage(o, record) }) {
+			continue // it is there by its tag
+		}
 		image, err := r.describeImage(ctx, record)
 		if err != nil {
 			return nil, fmt.Errorf("read image %s: %w", record.Name, err)
@@ -104,12 +107,21 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 	if err != nil {
 		return fmt.Errorf("remove image: %w", err)
 	}
-	err = r.client.ImageService().Delete(ctx, named.String(), images.SynchronousDelete())
+	if record, err := r.client.ImageService().Get(ctx, named.String()); err == nil {
+		if err := r.forgetKept(ctx, record); err != nil {
+			return fmt.Errorf("remove image %s: %w", ref, err)
+		}
+	}
+	return r.removeRecord(ctx, named.String())
+}
+
+func (r *Runtime) removeRecord(ctx context.Context, name string) error {
+	err := r.client.ImageService().Delete(ctx, name, images.SynchronousDelete())
 	if errdefs.IsNotFound(err) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return fmt.Errorf("remove image %s: %w", ref, err)
+		return fmt.Errorf("remove image %s: %w", name, err)
 	}
 	return nil
 }
@@ -120,6 +132,9 @@ func (r *Runtime) imageRecord(ctx context.Context, ref string) (images.Image, er
 		return images.Image{}, err
 	}
 	record, err := r.client.ImageService().Get(ctx, named.String())
+	if errdefs.IsNotFound(err) {
+		record, err = r.byDigest(ctx, named)
+	}
 	if errdefs.IsNotFound(err) {
 		return images.Image{}, fmt.Errorf("no such image: %s: %w", ref, ErrNotFound)
 	}

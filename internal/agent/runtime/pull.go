@@ -87,30 +87,49 @@ func (r *Runtime) pull(ctx context.Context, ref string, auth RegistryAuth, behav
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Image{}, err
 	}
-	ask, fallBack, err := pullPlan(behavior, have, have && local.Labels[labelLoaded] != "" && !namesRegistry(ref))
+	_, exact := named.(reference.Digested)
+	final := have && (exact || local.Labels[labelLoaded] != "" && !namesRegistry(ref))
+	ask, fallBack, err := pullPlan(behavior, have, final)
 	if err != nil {
 		return Image{}, err
 	}
 	if !ask {
-		return r.describeImage(ctx, local)
+		return r.take(ctx, local)
+	}
+	if !have && behavior != PullAlways {
+		if err := r.moved(ctx, ref); err != nil {
+			return Image{}, err
+		}
 	}
 	pulled, err := r.fetch(ctx, named, auth, progress)
 	if err != nil {
 		if fallBack && ctx.Err() == nil {
 			r.log.Warn("pulling failed, the image on this host is used", "image", ref, "error", err)
-			return r.describeImage(ctx, local)
+			return r.take(ctx, local)
 		}
 		return Image{}, pullError(named, err)
 	}
 	return r.describeImage(ctx, pulled)
 }
 
+// take takes the image on this host. One that was loaded is kept by its digest from now
+// on: no registry has it when its tag is loaded anew.
+func (r *Runtime) take(ctx context.Context, local images.Image) (Image, error) {
+	if local.Labels[labelLoaded] != "" && local.Labels[labelKept] == "" {
+		if _, err := r.keep(ctx, local); err != nil {
+			return Image{}, err
+		}
+	}
+	return r.describeImage(ctx, local)
+}
+
 // pullPlan decides whether to ask the registry and whether the image on this
-// host will do if that fails. It is pure.
-func pullPlan(behavior PullBehavior, have, loaded bool) (ask, fallBack bool, err error) {
+// host will do if that fails. Final is whether a registry could not say otherwise: the
+// image is here by its digest, or no registry has it. It is pure.
+func pullPlan(behavior PullBehavior, have, final bool) (ask, fallBack bool, err error) {
 	switch behavior {
 	case PullDefault, "":
-		return !loaded, have, nil
+		return !final, have, nil
 	case PullAlways:
 		return true, false, nil
 	case PullOnce, PullPreferCached:
@@ -167,6 +186,7 @@ func (r *Runtime) fetch(ctx context.Context, named reference.Named, auth Registr
 	if record.Labels[labelLoaded] != "" {
 		delete(record.Labels, labelLoaded)
 		delete(record.Labels, labelArchive)
+		delete(record.Labels, labelKept)
 		if err := r.saveImage(ctx, record); err != nil {
 			return images.Image{}, err
 		}
