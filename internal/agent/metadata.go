@@ -168,7 +168,7 @@ func describeContainer(cluster string, v engine.View, i int) metadata.Container 
 	c, def := &v.Task.Containers[i], &v.Def.Containers[i]
 	out := metadata.Container{
 		MetadataID: c.MetadataID, Name: c.Name, RuntimeName: c.DockerName, ARN: def.ContainerArn,
-		Image: def.Config.Image, ImageDigest: cmp.Or(c.ImageID, c.ImageDigest),
+		Image: named(def.Config.Image), ImageDigest: cmp.Or(c.ImageID, c.ImageDigest),
 		Labels:        engine.Labels(cluster, v.Def, def),
 		DesiredStatus: string(v.Task.Desired), KnownStatus: knownStatus(c.Phase),
 		CPU: def.Host.CPUShares, MemoryMiB: def.Host.Memory / engine.MiB,
@@ -201,6 +201,15 @@ func describeContainer(cluster string, v engine.View, i int) metadata.Container 
 		out.RestartCount = &c.Restarts
 	}
 	return out
+}
+
+// named is an image as its task definition most likely names it: the digest that ECS puts
+// behind a tag is not shown.
+func named(image string) string {
+	if name, _, ok := strings.Cut(image, "@"); ok && strings.Contains(name[strings.LastIndexByte(name, '/')+1:], ":") {
+		return name
+	}
+	return image
 }
 
 // portsOf is a binding as so many single ports.

@@ -30,6 +30,9 @@ const (
 // Urgent news changes the task's status. ok is false where there is none.
 //
 // A task that has been up is told RUNNING before it is told STOPPED, however short that was.
+//
+// A container that does not run yet is told where its image has been resolved to a digest:
+// other tasks may wait for that.
 func nextChange(cluster string, t *Task, def *Definition) (change *ecsapi.SubmitTaskStateChangeInput, told Told, urgent, ok bool) {
 	if t.Told.GivenUp || t.Told.Status == gantry.Stopped {
 		return nil, t.Told, false, false
@@ -52,7 +55,8 @@ func nextChange(cluster string, t *Task, def *Definition) (change *ecsapi.Submit
 		if status == gantry.Running && now == gantry.Stopped && t.Status() == gantry.Stopped {
 			now = gantry.Running // the end comes with the task's
 		}
-		if before := told.Containers[c.Name]; now == gantry.Pending || now == before || before == gantry.Stopped {
+		resolved := c.ImageDigest != "" && !strings.Contains(def.Containers[i].Config.Image, "@")
+		if before := told.Containers[c.Name]; now == gantry.Pending && !resolved || now == before || before == gantry.Stopped {
 			continue
 		}
 		told.Containers[c.Name] = now
