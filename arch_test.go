@@ -24,7 +24,7 @@ var layers = []struct {
 	reason string
 }{
 	// Words.
-	{"", []string{"internal/wire/ecsapi", "internal/wire/eventsapi"}, "what a user gives is kept in wire form"},
+	{"", []string{"internal/wire", "internal/wire/ecsapi", "internal/wire/eventsapi"}, "what a user gives is kept in wire form"},
 	{"internal/wire/ecsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
 	{"internal/wire/logsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},
 	{"internal/wire/eventsapi", []string{"internal/wire"}, "generated types use the wire's time and errors"},

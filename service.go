@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
 )
 
@@ -92,7 +93,8 @@ func (t *Task) Revision() RevisionID {
 	return RevisionID(digits)
 }
 
-// A ServiceRevision is what the tasks of a service are made from. It never changes.
+// A ServiceRevision is what the tasks of a service are made from. It never changes, but
+// that it learns which images its tags mean.
 type ServiceRevision struct {
 	ID         RevisionID        `json:"id"`
 	Cluster    ClusterName       `json:"cluster"`
@@ -102,12 +104,51 @@ type ServiceRevision struct {
 	// Providers is the service's capacity provider strategy at the time. A later one of the
 	// service goes before, as long as the revision has any.
 	Providers []ecsapi.CapacityProviderStrategyItem `json:"providers,omitzero"`
-	CreatedAt time.Time                             `json:"createdAt"`
+	// Digests are those of its images, "sha256:…" by container, as the first task that told
+	// them found them: all later tasks are made from the same. What a tag means later is
+	// for the next revision to find out.
+	Digests   map[string]string `json:"digests,omitzero"`
+	CreatedAt time.Time         `json:"createdAt"`
 }
 
 // Key is the revision's place in the store: "<cluster>/<service>/<digits>".
 func (r *ServiceRevision) Key() string {
 	return string(r.Cluster) + "/" + string(r.Service) + "/" + string(r.ID)
+}
+
+// Unresolved are the containers of the revision's task definition whose image tags are to
+// be resolved to digests and have not been.
+func (r *ServiceRevision) Unresolved(d *ecsapi.TaskDefinition) []string {
+	var names []string
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		if name := wire.Value(c.Name); resolves(c) && r.Digests[name] == "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Image is the image that a container of the revision is made from: the definition's, with
+// the digest that its tag was resolved to once that is known.
+func (r *ServiceRevision) Image(c *ecsapi.ContainerDefinition) string {
+	image := wire.Value(c.Image)
+	if digest := r.Digests[wire.Value(c.Name)]; digest != "" && resolves(c) {
+		return image + "@" + digest
+	}
+	return image
+}
+
+// Digest is that of a container's image: the one that its definition names, or that was
+// found for its tag; "" where neither is known.
+func (r *ServiceRevision) Digest(c *ecsapi.ContainerDefinition) string {
+	_, digest, _ := strings.Cut(r.Image(c), "@")
+	return digest
+}
+
+// resolves reports whether the tag of a container's image is to be resolved to a digest.
+func resolves(c *ecsapi.ContainerDefinition) bool {
+	return c.VersionConsistency != ecsapi.VersionConsistencyDisabled && !strings.Contains(wire.Value(c.Image), "@")
 }
 
 // A ServiceHistory is what the scheduler remembers of a service beside its

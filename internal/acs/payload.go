@@ -24,7 +24,10 @@ type Defaults struct {
 // Payload is what an agent must know to run a task: its definition with the
 // task's overrides and the account's defaults merged in. Agents know nothing of
 // either; ECS merges them too.
-func Payload(place gantry.Place, task *gantry.Task, def *gantry.Definition, defaults Defaults) (acsapi.Task, error) {
+//
+// The images are those of the service revision, by digest as far as it knows them;
+// revision is nil for a task of no service.
+func Payload(place gantry.Place, task *gantry.Task, def *gantry.Definition, revision *gantry.ServiceRevision, defaults Defaults) (acsapi.Task, error) {
 	d := def.Wire
 	p := identity(place, task)
 	p.DesiredStatus = string(gantry.Running)
@@ -56,6 +59,9 @@ func Payload(place gantry.Place, task *gantry.Task, def *gantry.Definition, defa
 		built, err := container(place, task, own, c, p.NetworkMode, defaults)
 		if err != nil {
 			return p, fmt.Errorf("payload of task %s: container %s: %w", task.Key(), wire.Value(c.Name), err)
+		}
+		if revision != nil {
+			built.Image = revision.Image(c)
 		}
 		p.Containers = append(p.Containers, built)
 		if own != nil {

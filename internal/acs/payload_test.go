@@ -38,7 +38,7 @@ func TestPayload(t *testing.T) {
 			decode(t, parts["definition"], &def)
 			var task gantry.Task
 			decode(t, parts["task"], &task)
-			made, err := Payload(testPlace, &task, &gantry.Definition{Name: task.Definition, Wire: &def}, Defaults{})
+			made, err := Payload(testPlace, &task, &gantry.Definition{Name: task.Definition, Wire: &def}, nil, Defaults{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,6 +54,30 @@ func TestPayload(t *testing.T) {
 				t.Errorf("payload (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestPayloadByDigest: a service's tasks are made from the images that its revision knows.
+func TestPayloadByDigest(t *testing.T) {
+	const digest = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+	def := &gantry.Definition{Wire: &ecsapi.TaskDefinition{ContainerDefinitions: []ecsapi.ContainerDefinition{
+		{Name: new("web"), Image: new("team/web:1")},
+		{Name: new("free"), Image: new("team/free:1"), VersionConsistency: ecsapi.VersionConsistencyDisabled},
+		{Name: new("exact"), Image: new("team/exact@" + digest)},
+		{Name: new("unknown"), Image: new("team/unknown")},
+	}}}
+	revision := &gantry.ServiceRevision{Digests: map[string]string{"web": digest, "free": digest, "exact": digest}}
+	p, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod"}, def, revision, Defaults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range p.Containers {
+		got = append(got, c.Image)
+	}
+	want := []string{"team/web:1@" + digest, "team/free:1", "team/exact@" + digest, "team/unknown"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
 	}
 }
 
@@ -76,7 +100,7 @@ func TestStopPayload(t *testing.T) {
 }
 
 func TestPayloadRefusesSizesThatAreNoNumbers(t *testing.T) {
-	_, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod", CPU: "much"}, &gantry.Definition{Wire: &ecsapi.TaskDefinition{}}, Defaults{})
+	_, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod", CPU: "much"}, &gantry.Definition{Wire: &ecsapi.TaskDefinition{}}, nil, Defaults{})
 	if err == nil || err.Error() != `payload of task prod/t: its cpu is "much", not a number` {
 		t.Errorf("got %v", err)
 	}
@@ -99,7 +123,7 @@ func TestPayloadFillsInTheLogMode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			log := &ecsapi.LogConfiguration{LogDriver: tt.driver, Options: maps.Clone(tt.given)}
 			def := &gantry.Definition{Wire: &ecsapi.TaskDefinition{ContainerDefinitions: []ecsapi.ContainerDefinition{{Name: new("web"), LogConfiguration: log}}}}
-			p, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod"}, def, Defaults{LogDriverMode: tt.mode})
+			p, err := Payload(testPlace, &gantry.Task{ID: "t", Cluster: "prod"}, def, nil, Defaults{LogDriverMode: tt.mode})
 			if err != nil {
 				t.Fatal(err)
 			}

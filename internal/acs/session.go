@@ -318,7 +318,11 @@ func (s *session) encode(snap *store.Snapshot, t *gantry.Task) ([]byte, error) {
 	if s.Settings != nil {
 		defaults.LogDriverMode = s.Settings.DefaultLogDriverMode(snap)
 	}
-	p, err := Payload(s.Place, t, def, defaults)
+	var revision *gantry.ServiceRevision
+	if service := t.Group.Service(); service != "" {
+		revision, _ = store.ServiceRevisions.Get(snap, string(t.Cluster)+"/"+service+"/"+string(t.Revision()))
+	}
+	p, err := Payload(s.Place, t, def, revision, defaults)
 	if err != nil {
 		return nil, err
 	}

@@ -119,8 +119,11 @@ func (s *Service) showRevision(r store.Reader, revision *gantry.ServiceRevision)
 	}
 	out.CapacityProviderStrategy = revision.Providers
 	if d, ok := store.Definitions.Get(r, string(revision.Definition)); ok {
-		for _, c := range d.Wire.ContainerDefinitions {
-			out.ContainerImages = append(out.ContainerImages, ecsapi.ContainerImage{ContainerName: c.Name, Image: new(wire.Value(c.Image))})
+		for i := range d.Wire.ContainerDefinitions {
+			c := &d.Wire.ContainerDefinitions[i]
+			out.ContainerImages = append(out.ContainerImages, ecsapi.ContainerImage{
+				ContainerName: c.Name, Image: new(wire.Value(c.Image)), ImageDigest: some(revision.Digest(c)),
+			})
 		}
 	}
 	return out

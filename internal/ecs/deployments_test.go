@@ -193,3 +193,63 @@ func TestContinueServiceDeployment(t *testing.T) {
 		w.wantRefusal(proceed(hook), "InvalidParameterException: The hook "+hook+" does not wait for an action: its status is "+string(tt.hook)+", and the deployment's "+string(tt.ends)+".")
 	}
 }
+
+// TestFirstTaskResolvesTags: the first digest that is told of a container is its revision's
+// from then on, and is shown; what is no digest, and who is not asked, decides nothing.
+func TestFirstTaskResolvesTags(t *testing.T) {
+	w := newWorld(t)
+	w.makeCluster("prod")
+	w.join("prod", 4096, 4096)
+	digest := func(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
+	w.define("web", 128, 64, func(in *ecsapi.RegisterTaskDefinitionInput) {
+		in.ContainerDefinitions = append(in.ContainerDefinitions,
+			ecsapi.ContainerDefinition{Name: new("free"), Image: new("team/free:1"), Memory: new(int32(64)), VersionConsistency: ecsapi.VersionConsistencyDisabled},
+			ecsapi.ContainerDefinition{Name: new("exact"), Image: new("team/exact@" + digest("e")), Memory: new(int32(64))})
+	})
+	w.serve("prod", "web", "web")
+	images := func() string {
+		d := w.deployment(w.newest())
+		out := must(w, w.ops.DescribeServiceRevisions, &ecsapi.DescribeServiceRevisionsInput{ServiceRevisionArns: []string{*d.TargetServiceRevision.Arn}})
+		var all []string
+		for _, i := range out.ServiceRevisions[0].ContainerImages {
+			all = append(all, *i.ContainerName+" "+*i.Image+" "+wire.Value(i.ImageDigest))
+		}
+		return strings.Join(all, ", ")
+	}
+	tasks := func() []string {
+		return must(w, w.ops.ListTasks, &ecsapi.ListTasksInput{Cluster: new("prod"), ServiceName: new("web")}).TaskArns
+	}
+	told := func(task, digit string) {
+		w.tell("prod", task, "PENDING", ecsapi.ContainerStateChange{ContainerName: new("web"), Status: new("PENDING"), ImageDigest: new(digit)},
+			ecsapi.ContainerStateChange{ContainerName: new("free"), Status: new("PENDING"), ImageDigest: new(digit)})
+	}
+	w.reconcile("prod/web")
+	if got := tasks(); len(got) != 1 {
+		t.Fatalf("before the tag is resolved there are %d tasks", len(got))
+	}
+	const others = ", free team/free:1 , exact team/exact@sha256:eeee"
+	told(tasks()[0], "not a digest")
+	if got := images(); !strings.HasPrefix(got, "web gantry/sample-web "+others) {
+		t.Errorf("before: %s", got)
+	}
+	told(tasks()[0], digest("1"))
+	if got := images(); !strings.HasPrefix(got, "web gantry/sample-web "+digest("1")+others) {
+		t.Errorf("told: %s", got)
+	}
+	w.reconcile("prod/web")
+	if got := tasks(); len(got) != 2 {
+		t.Fatalf("when it is resolved there are %d tasks", len(got))
+	}
+	for _, task := range tasks() {
+		told(task, digest("2"))
+	}
+	if got := images(); !strings.HasPrefix(got, "web gantry/sample-web "+digest("1")+others) {
+		t.Errorf("told otherwise later: %s", got)
+	}
+	w.settle("prod/web")
+	w.tick(time.Second)
+	w.change(func(in *ecsapi.UpdateServiceInput) { in.ForceNewDeployment = new(true) })
+	if got := images(); !strings.HasPrefix(got, "web gantry/sample-web "+others) {
+		t.Errorf("a new revision finds out anew: %s", got)
+	}
+}

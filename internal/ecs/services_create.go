@@ -143,6 +143,7 @@ func (s *Service) deploy(tx *store.Tx, now time.Time, sv *gantry.Service, revisi
 		now = previous.CreatedAt.Add(time.Millisecond) // they are told apart, and ordered, by their time
 	}
 	revision.ID, revision.CreatedAt = s.cfg.NewRevision(), now
+	revision.Digests = nil // the tags may mean others by now
 	next, superseded := service.Begin(now, s.cfg.NewDeployment(), sv, revision.ID, previous)
 	if superseded != nil {
 		store.Deployments.Put(tx, superseded)

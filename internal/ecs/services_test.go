@@ -23,9 +23,8 @@ func (w *world) serve(cluster, name, definition string, change ...func(*ecsapi.C
 	return must(w, w.ops.CreateService, in).Service
 }
 
-// settle lets the scheduler work on a service, and agents do what is asked of them,
-// until nothing changes any more.
-func (w *world) settle(key string) {
+// reconcile lets the scheduler look at a service once.
+func (w *world) reconcile(key string) {
 	w.t.Helper()
 	set := service.DefaultSettings
 	set.Warmup = 0
@@ -33,12 +32,19 @@ func (w *world) settle(key string) {
 		Store: w.store, Ledger: w.cfg.Ledger, Settings: set, Now: w.cfg.Now,
 		NewTaskID: func() gantry.TaskID { return gantry.TaskID(w.cfg.NewID()) }, NewUUID: w.cfg.NewUUID, NewSeed: w.cfg.NewSeed,
 	}
+	if _, err := c.Reconcile(w.ctx, key); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// settle lets the scheduler work on a service, and agents do what is asked of them,
+// until nothing changes any more.
+func (w *world) settle(key string) {
+	w.t.Helper()
 	cluster, _, _ := strings.Cut(key, "/")
 	for range 100 {
 		before := w.store.View().Revision()
-		if _, err := c.Reconcile(w.ctx, key); err != nil {
-			w.t.Fatal(err)
-		}
+		w.reconcile(key)
 		for t := range store.TasksByStatus.All(w.store.View(), cluster+"/"+string(gantry.Pending)) {
 			if t.DesiredStatus == gantry.Running {
 				w.tell(cluster, string(t.ID), "RUNNING")

@@ -3,6 +3,9 @@ package ecs
 import (
 	"cmp"
 	"context"
+	"maps"
+	"regexp"
+	"slices"
 	"time"
 
 	"gantry"
@@ -126,8 +129,51 @@ func (s *Service) told(ctx context.Context, key string, r report) error {
 
 // hear takes over, in a transaction, what an agent reports about a task.
 func (s *Service) hear(tx *store.Tx, key string, r report) {
-	changeTask(tx, key, func(t *gantry.Task) *gantry.Task { return tell(t, r, essentialOf(tx, t), s.now()) })
+	changeTask(tx, key, func(t *gantry.Task) *gantry.Task {
+		next := tell(t, r, essentialOf(tx, t), s.now())
+		if next != t {
+			resolve(tx, next)
+		}
+		return next
+	})
 }
+
+// resolve keeps with a service revision which images its tags mean, from the first of its
+// tasks that tells.
+func resolve(tx *store.Tx, t *gantry.Task) {
+	if t.Revision() == "" || !slices.ContainsFunc(t.Containers, func(c gantry.Container) bool { return c.ImageDigest != "" }) {
+		return
+	}
+	revision, ok := store.ServiceRevisions.Get(tx, string(t.Cluster)+"/"+t.Group.Service()+"/"+string(t.Revision()))
+	if !ok {
+		return
+	}
+	d, ok := store.Definitions.Get(tx, string(revision.Definition))
+	if !ok {
+		return
+	}
+	found := maps.Clone(revision.Digests)
+	for _, name := range revision.Unresolved(d.Wire) {
+		if c := t.Container(name); c != nil && isDigest(c.ImageDigest) {
+			if found == nil {
+				found = map[string]string{}
+			}
+			found[name] = c.ImageDigest
+		}
+	}
+	if len(found) == len(revision.Digests) {
+		return
+	}
+	next := *revision
+	next.Digests = found
+	store.ServiceRevisions.Put(tx, &next)
+}
+
+// digestForm is what an image's digest looks like. Whatever else an agent reports is shown
+// and asked of nobody.
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+func isDigest(text string) bool { return digestForm.MatchString(text) }
 
 // changeTask puts what change makes of a task, if anything, and frees what the
 // task took when it became STOPPED. An unknown task is passed over.

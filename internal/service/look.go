@@ -37,7 +37,7 @@ func (c *Controller) look(tx *store.Tx, key string, set *gantry.TaskSet) (look L
 			}
 		}
 	}
-	c.lookAtProviders(tx, &look)
+	c.lookAtRevisions(tx, &look, set)
 	look.Spread, err = placement.Compile(placement.Spec{
 		Group: gantry.ServiceGroup(string(s.Name)), Strategies: strategies(s), Seed: c.NewSeed(),
 	})
@@ -110,14 +110,16 @@ func checked(d *gantry.Definition) []string {
 // availability zones where tasks can go.
 func (c *Controller) lookAround(look *Look) {
 	snap := c.Store.View()
-	look.Draining, look.Held = map[gantry.InstanceID]bool{}, map[gantry.InstanceID]bool{}
+	look.Draining, look.Held, look.Silent = map[gantry.InstanceID]bool{}, map[gantry.InstanceID]bool{}, map[gantry.InstanceID]bool{}
 	for _, t := range look.Tasks {
 		if _, seen := look.Draining[t.Instance]; seen || t.Instance == "" || t.LastStatus == gantry.Stopped {
 			continue
 		}
 		i, ok := store.Instances.Get(snap, string(t.Cluster)+"/"+string(t.Instance))
 		look.Draining[t.Instance] = !ok || i.Status != ecsapi.ContainerInstanceStatusActive
-		if conn, ok := store.Connections.Get(snap, string(t.Cluster)+"/"+string(t.Instance)); ok && conn.Loss == gantry.LossHeld {
+		conn, ok := store.Connections.Get(snap, string(t.Cluster)+"/"+string(t.Instance))
+		look.Silent[t.Instance] = !ok || !conn.Connected
+		if ok && conn.Loss == gantry.LossHeld {
 			look.Held[t.Instance] = true
 		}
 	}
@@ -215,17 +217,25 @@ func hasOthers(snap *store.Snapshot, i *gantry.Instance) bool {
 	return false
 }
 
-// lookAtProviders sees the strategies of the revisions that may have tasks, and why those
-// that wait have no place.
-func (c *Controller) lookAtProviders(r store.Reader, look *Look) {
+// lookAtRevisions sees what is known of the images of the revisions that may have tasks,
+// and their capacity provider strategies, and why tasks that wait have no place.
+func (c *Controller) lookAtRevisions(r store.Reader, look *Look, set *gantry.TaskSet) {
 	s, d := look.Service, look.Deployment
 	look.Shares, look.NoRoom = map[gantry.RevisionID][]placement.ProviderShare{}, map[string]gantry.Unplaced{}
+	look.Unresolved = map[gantry.RevisionID]bool{}
 	see := func(id gantry.RevisionID) {
 		if _, seen := look.Shares[id]; seen || id == "" {
 			return
 		}
 		look.Shares[id] = nil
-		if from, ok := store.ServiceRevisions.Get(r, s.Key()+"/"+string(id)); ok && len(from.Providers) > 0 {
+		from, ok := store.ServiceRevisions.Get(r, s.Key()+"/"+string(id))
+		if !ok {
+			return
+		}
+		if definition, ok := store.Definitions.Get(r, string(from.Definition)); ok {
+			look.Unresolved[id] = len(from.Unresolved(definition.Wire)) > 0
+		}
+		if len(from.Providers) > 0 {
 			strategy := from.Providers
 			if len(s.Providers) > 0 {
 				strategy = s.Providers
@@ -236,6 +246,9 @@ func (c *Controller) lookAtProviders(r store.Reader, look *Look) {
 	if d != nil { // a service with task sets has none
 		see(d.Rollout().Revision)
 		see(d.Fallback)
+	}
+	if set != nil {
+		see(set.ID)
 	}
 	asked := map[string]bool{}
 	for _, t := range look.Tasks {

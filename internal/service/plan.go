@@ -42,6 +42,11 @@ type Look struct {
 	Tasks []*gantry.Task
 	// Checked has the essential containers with a health check, by revision.
 	Checked map[gantry.RevisionID][]string
+	// Unresolved are the revisions of which it is not known yet which images all of their
+	// tags mean.
+	Unresolved map[gantry.RevisionID]bool
+	// Silent are the container instances whose agents are not connected.
+	Silent map[gantry.InstanceID]bool
 	// Shares have the capacity provider strategy of each revision that has one.
 	Shares map[gantry.RevisionID][]placement.ProviderShare
 	// NoRoom says of capacity providers why the service's tasks that wait for them have no place.

@@ -21,6 +21,7 @@ import (
 //     are below it already;
 //   - it keeps no more good tasks on their way than desired, but for rebalancing;
 //   - it stops no protected task, unless it is unhealthy, or pending on a DRAINING instance;
+//   - as long as it is not known which images a revision's tags mean, it has one task start;
 //   - a failed deployment starts nothing, and one that succeeds has what it wanted;
 //   - nothing that it looked at has been changed.
 //
@@ -47,6 +48,7 @@ func keepsPromises(t *rapid.T) {
 		"look 4":  h.lookOnce,
 		"run":     h.some("run", func(t *gantry.Task) bool { return wanted(t) && t.LastStatus == gantry.Pending }, w.run),
 		"run 2":   h.some("run", func(t *gantry.Task) bool { return wanted(t) && t.LastStatus == gantry.Pending }, w.run),
+		"tell":    h.some("tell", func(t *gantry.Task) bool { return wanted(t) && t.LastStatus == gantry.Pending }, w.tell),
 		"pass":    h.some("pass", running, func(id gantry.TaskID) { w.health(id, ecsapi.HealthStatusHealthy) }),
 		"sicken":  h.some("sicken", running, func(id gantry.TaskID) { w.health(id, ecsapi.HealthStatusUnhealthy) }),
 		"end":     h.some("end", wanted, w.end),
@@ -79,6 +81,7 @@ func drawWorld(t *rapid.T) *world {
 	w := newWorld()
 	w.set.Warmup = rapid.SampledFrom([]time.Duration{0, 40 * time.Second}).Draw(t, "warm-up")
 	w.checked = rapid.Bool().Draw(t, "checked")
+	w.tags = rapid.Bool().Draw(t, "tags")
 	for i := range rapid.IntRange(1, 4).Draw(t, "instances") {
 		w.hosts[gantry.InstanceID(fmt.Sprint("i", i))] = &host{
 			zone: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "zone"),
@@ -239,6 +242,12 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 	p := &planner{now: h.now, look: look, set: h.set, deployment: deployment, history: look.History}
 	p.count()
 	leaving := h.service.Status == gantry.ServiceDraining
+	for _, s := range plan.Starts {
+		others := p.number(func(m *member) bool { return m.Revision() == s.Revision })
+		if p.resolving(s.Revision) && (s.Count > 1 || others > len(plan.Stops)) {
+			t.Fatalf("%d of %s are started beside %d, and none has told which images they are made from", s.Count, s.Revision, others)
+		}
+	}
 	starts, well, good := 0, p.number(in(healthy)), p.number((*member).good)
 	for _, s := range plan.Starts {
 		starts += s.Count

@@ -66,7 +66,7 @@ func (p *planner) stopUnstarted() {
 	}
 }
 
-// start plans new tasks, unless those before them failed too recently.
+// start plans new tasks, unless those before them failed too recently, or have to go first.
 func (p *planner) start(s Start) bool {
 	r := p.rollout()
 	for _, b := range []gantry.Backoff{r.Starts, r.Crashes} {
@@ -74,6 +74,9 @@ func (p *planner) start(s Start) bool {
 			p.again(b.Until)
 			return false
 		}
+	}
+	if s = p.first(s); s.Count == 0 {
+		return false
 	}
 	s.Providers = p.deal(s.Revision, s.Count)
 	p.plan.Starts = append(p.plan.Starts, s)

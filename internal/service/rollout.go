@@ -106,7 +106,8 @@ type failure struct {
 // nil while it may go on.
 func (p *planner) failed() *failure {
 	d, r := p.deployment, p.rollout()
-	if b := breaker(d); b != nil && r.Failures > 0 && r.Failures >= Threshold(b, p.bounds.Desired) {
+	unresolved := r.FailedTasks >= mostAttempts && !r.Ran && p.look.Unresolved[r.Revision]
+	if b := breaker(d); b != nil && r.Failures > 0 && (unresolved || r.Failures >= Threshold(b, p.bounds.Desired)) {
 		f := &failure{by: byBreaker, reason: reasonFailedToStart, event: textFailedToStart, rollback: wire.Value(b.Rollback)}
 		if r.Ran {
 			f.reason, f.event = reasonFailedHealth, textFailedHealth

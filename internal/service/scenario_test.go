@@ -101,7 +101,7 @@ func (s *stage) play(words []string) (string, error) {
 			}
 		}
 		return "", fmt.Errorf("it does not settle")
-	case "run", "pass", "fail", "end", "stopped", "lose", "protect":
+	case "run", "tell", "pass", "fail", "end", "stopped", "lose", "protect":
 		return "", s.happen(what, args)
 	default:
 		return s.show(what)
@@ -291,6 +291,8 @@ func (s *stage) configure(args []string) error {
 			next.Scheduling = ecsapi.SchedulingStrategyDaemon
 		case "checked":
 			s.checked = true
+		case "tags":
+			s.tags = true
 		case "grace":
 			next.GracePeriod = time.Duration(n) * time.Second
 		case "rebalance":
@@ -342,6 +344,8 @@ func (s *stage) happen(what string, args []string) error {
 			continue
 		case what == "run" && wanted && !ran && !t.Waits():
 			s.run(t.ID)
+		case what == "tell" && wanted && !ran:
+			s.tell(t.ID)
 		case what == "pass" && wanted && ran && t.Containers[0].Health == "":
 			s.health(t.ID, ecsapi.HealthStatusHealthy)
 		case what == "fail" && wanted && ran && s.checked && t.Containers[0].Health != ecsapi.HealthStatusUnhealthy:

@@ -21,7 +21,9 @@ type world struct {
 	deployments []*gantry.Deployment // the newest first
 	history     *gantry.ServiceHistory
 	tasks       []*gantry.Task
-	checked     bool // tasks have a health check
+	checked     bool                       // tasks have a health check
+	tags        bool                       // what the images' tags mean has to be found out
+	told        map[gantry.RevisionID]bool // of which it has been
 	hosts       map[gantry.InstanceID]*host
 	alarm       string
 	taskSets    []*gantry.TaskSet
@@ -45,7 +47,7 @@ type host struct {
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func newWorld() *world {
-	return &world{now: noon, set: DefaultSettings, hosts: map[gantry.InstanceID]*host{}}
+	return &world{now: noon, set: DefaultSettings, hosts: map[gantry.InstanceID]*host{}, told: map[gantry.RevisionID]bool{}}
 }
 
 func (w *world) deploy() {
@@ -77,9 +79,15 @@ func (w *world) look() Look {
 		}
 	}
 	w.lookAtProviders(&l)
+	l.Unresolved, l.Silent = map[gantry.RevisionID]bool{}, map[gantry.InstanceID]bool{}
+	for i := range w.revisions {
+		id := gantry.RevisionID(fmt.Sprint(i + 1))
+		l.Unresolved[id] = w.tags && !w.told[id]
+	}
 	zones := map[string]bool{}
 	for id, h := range w.hosts {
 		l.Draining[id] = h.draining
+		l.Silent[id] = h.away
 		if h.held {
 			l.Held[id] = true
 		}
@@ -275,6 +283,15 @@ func (w *world) run(id gantry.TaskID) {
 
 func (w *world) health(id gantry.TaskID, h ecsapi.HealthStatus) {
 	w.change(id, func(t *gantry.Task) { t.Containers[0].Health = h })
+}
+
+// tell lets an agent tell which images a task is made from.
+func (w *world) tell(id gantry.TaskID) {
+	for _, t := range w.tasks {
+		if t.ID == id {
+			w.told[t.Revision()] = true
+		}
+	}
 }
 
 // end makes a task STOPPED: as it was asked to, or by itself.
