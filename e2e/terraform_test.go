@@ -95,8 +95,8 @@ func (tf *terraform) must(args ...string) string {
 	return out
 }
 
-// TestTerraform: a cluster with a capacity provider, a log group, a task definition and a service are made, need no change
-// afterwards, roll to another definition, and go.
+// TestTerraform: a cluster with capacity providers, a log group, a task definition, services by launch type, by capacity
+// providers and with a task set are made, need no change afterwards, roll to another definition, and go.
 func TestTerraform(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
@@ -120,12 +120,33 @@ func TestTerraform(t *testing.T) {
 	}
 	running := func(definition string) {
 		t.Helper()
-		if got := describeService(t, s.sdk(), name, "web"); got.RunningCount != 2 || !strings.HasSuffix(*got.TaskDefinition, definition) ||
-			len(got.Deployments) != 1 || got.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
-			t.Fatalf("applied, and not steady with %s: %s", definition, showService(got))
+		for service, count := range map[string]int32{"web": 2, "strategy": 2, "default": 1} {
+			if got := describeService(t, s.sdk(), name, service); got.RunningCount != count || !strings.HasSuffix(*got.TaskDefinition, definition) ||
+				len(got.Deployments) != 1 || got.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
+				t.Fatalf("applied, and not steady with %s: %s", definition, showService(got))
+			}
+		}
+		if got, want := s.tally(t, name), " RUNNING 3, "+name+" RUNNING 3"; got != want {
+			t.Fatalf("tasks by provider: %s; want %s", got, want)
 		}
 	}
-	if out := tf.must(with("one", "apply", "-auto-approve")...); !strings.Contains(out, `caller = "arn:aws:iam::123456789012:root"`) {
+	var code int
+	var out string
+	applied := make(chan struct{})
+	go func() {
+		defer close(applied)
+		code, out = tf.run(with("one", "apply", "-auto-approve")...)
+	}()
+	// The tasks of the capacity providers wait until one of them has a machine.
+	eventually(t, "the cluster", func() (bool, string) {
+		got, err := s.sdk().DescribeClusters(t.Context(), &ecs.DescribeClustersInput{Clusters: []string{name}})
+		return err == nil && len(got.Clusters) == 1, fmt.Sprint(err)
+	})
+	s.enlist(t, name, name)
+	if <-applied; code != 0 {
+		t.Fatalf("apply ends with %d:\n%s", code, out)
+	}
+	if !strings.Contains(out, `caller = "arn:aws:iam::123456789012:root"`) {
 		t.Errorf("the caller is not told:\n%s", out)
 	}
 	running(name + ":1")
@@ -137,8 +158,13 @@ func TestTerraform(t *testing.T) {
 
 	tf.must(destroy...)
 	destroyed = true
-	out := must(t, s.sdk().DescribeClusters, &ecs.DescribeClustersInput{Clusters: []string{name}})
-	if len(out.Clusters) != 1 || *out.Clusters[0].Status != "INACTIVE" {
-		t.Errorf("destroyed, and there is %+v", out.Clusters)
+	clusters := must(t, s.sdk().DescribeClusters, &ecs.DescribeClustersInput{Clusters: []string{name}}).Clusters
+	if len(clusters) != 1 || *clusters[0].Status != "INACTIVE" {
+		t.Errorf("destroyed, and there is %+v", clusters)
+	}
+	for _, p := range must(t, s.sdk().DescribeCapacityProviders, &ecs.DescribeCapacityProvidersInput{CapacityProviders: []string{name, name + "-scaled"}}).CapacityProviders {
+		if p.Status != types.CapacityProviderStatusInactive {
+			t.Errorf("destroyed, and capacity provider %s is %s", *p.Name, p.Status)
+		}
 	}
 }

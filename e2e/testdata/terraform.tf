@@ -1,4 +1,5 @@
-# What TestTerraform applies: a service on a capacity provider and one on EC2, and what they need.
+# What TestTerraform applies: services by launch type, by capacity providers, by a cluster's default
+# ones, and by task sets, and what they need.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
@@ -23,7 +24,7 @@ resource "aws_ecs_cluster" "this" {
 resource "aws_ecs_capacity_provider" "this" {
   name = var.name
   auto_scaling_group_provider {
-    auto_scaling_group_arn         = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:57ffcb94-11f0-4d6d-bf60-3bac5EXAMPLE:autoScalingGroupName/${var.name}"
+    auto_scaling_group_arn         = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:57ffcb94-11f0-4d6d-bf60-3bac5EXAMPLE:autoScalingGroupName/${var.name}-group"
     managed_termination_protection = "DISABLED"
     managed_scaling {
       status = "DISABLED"
@@ -31,9 +32,31 @@ resource "aws_ecs_capacity_provider" "this" {
   }
 }
 
+resource "aws_ecs_capacity_provider" "scaled" {
+  name = "${var.name}-scaled"
+  auto_scaling_group_provider {
+    auto_scaling_group_arn         = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:57ffcb94-11f0-4d6d-bf60-3bac6EXAMPLE:autoScalingGroupName/${var.name}-scaled-group"
+    managed_termination_protection = "ENABLED"
+    managed_draining               = "DISABLED"
+    managed_scaling {
+      status                    = "ENABLED"
+      target_capacity           = 80
+      minimum_scaling_step_size = 2
+      maximum_scaling_step_size = var.greeting == "one" ? 10 : 20
+      instance_warmup_period    = 60
+    }
+  }
+  tags = { team = "blue" }
+}
+
 resource "aws_ecs_cluster_capacity_providers" "this" {
   cluster_name       = aws_ecs_cluster.this.name
-  capacity_providers = [aws_ecs_capacity_provider.this.name]
+  capacity_providers = [aws_ecs_capacity_provider.this.name, aws_ecs_capacity_provider.scaled.name]
+  default_capacity_provider_strategy {
+    capacity_provider = aws_ecs_capacity_provider.this.name
+    base              = 1
+    weight            = 100
+  }
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -90,6 +113,39 @@ resource "aws_ecs_service" "this" {
     expression = "attribute:ecs.os-type == linux"
   }
   tags = { team = "blue" }
+}
+
+# All of its tasks are the first provider's.
+resource "aws_ecs_service" "strategy" {
+  name                  = "strategy"
+  cluster               = aws_ecs_cluster.this.arn
+  task_definition       = aws_ecs_task_definition.this.arn
+  desired_count         = 2
+  wait_for_steady_state = true
+  capacity_provider_strategy {
+    capacity_provider = aws_ecs_capacity_provider.this.name
+    base              = 1
+    weight            = 1
+  }
+  capacity_provider_strategy {
+    capacity_provider = aws_ecs_capacity_provider.scaled.name
+    weight            = 0
+  }
+  depends_on = [aws_ecs_cluster_capacity_providers.this]
+}
+
+# By the cluster's default strategy. ECS answers it as the service's own, which the provider takes for
+# a change of the service unless it is told not to look, on AWS too.
+resource "aws_ecs_service" "default" {
+  name                  = "default"
+  cluster               = aws_ecs_cluster.this.arn
+  task_definition       = aws_ecs_task_definition.this.arn
+  desired_count         = 1
+  wait_for_steady_state = true
+  depends_on            = [aws_ecs_cluster_capacity_providers.this]
+  lifecycle {
+    ignore_changes = [capacity_provider_strategy]
+  }
 }
 
 resource "aws_ecs_service" "external" {
