@@ -182,8 +182,11 @@ type ServiceEvent struct {
 	At time.Time `json:"at"`
 	// Name is EventBridge's for it, such as SERVICE_STEADY_STATE; empty where it has none.
 	Name string `json:"name,omitzero"`
-	// Message begins with "(service <name>) ".
-	Message string `json:"message"`
+	// Message begins with "(service <name>) "; empty for what only EventBridge is told.
+	Message string `json:"message,omitzero"`
+	// Deployment is the one whose state changes, and Reason why; of deployment events only.
+	Deployment RevisionID `json:"deployment,omitzero"`
+	Reason     string     `json:"reason,omitzero"`
 }
 
 // Told is a cause of events that still holds: it is not told again for a while.

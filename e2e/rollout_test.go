@@ -114,14 +114,14 @@ func TestBadDeploymentsAreRolledBack(t *testing.T) {
 		bad    func(*types.ContainerDefinition)
 		reason string
 	}{
-		{"image", nil, func(c *types.ContainerDefinition) { c.Image = aws.String("127.0.0.1:1/nothing:1") }, "ECS deployment circuit breaker: task failed to start."},
+		{"image", nil, func(c *types.ContainerDefinition) { c.Image = aws.String("127.0.0.1:1/nothing:1") }, "ECS deployment circuit breaker: tasks failed to start."},
 		{"crash", []types.Tag{tag("gantry:circuit-breaker", "count-exits")}, func(c *types.ContainerDefinition) {
 			c.Image, c.Environment = aws.String("gantry/sample-crasher:latest"), pairs("CRASH_AFTER=100ms")
 			c.HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/crasher"}, Interval: aws.Int32(5)}
-		}, "ECS deployment circuit breaker: task failed health checks."},
+		}, "ECS deployment circuit breaker: tasks failed health checks."},
 		{"health", nil, func(c *types.ContainerDefinition) {
 			c.HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/nothing"}, Interval: aws.Int32(5), Retries: aws.Int32(1)}
-		}, "ECS deployment circuit breaker: task failed health checks."},
+		}, "ECS deployment circuit breaker: tasks failed health checks."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -23,6 +23,9 @@ func (s *Service) showService(snap *store.Snapshot, sv *gantry.Service, tags boo
 func showEvents(history *gantry.ServiceHistory) []ecsapi.ServiceEvent {
 	out := make([]ecsapi.ServiceEvent, 0, len(history.Events))
 	for _, e := range history.Events {
+		if e.Message == "" {
+			continue // EventBridge's only
+		}
 		out = append(out, ecsapi.ServiceEvent{Id: new(e.ID), CreatedAt: at(e.At), Message: new(e.Message)})
 	}
 	return out

@@ -150,18 +150,10 @@ type deploymentEvent struct {
 	Reason       string `json:"reason"`
 }
 
-func deploymentDetail(h *gantry.ServiceHistory, e gantry.ServiceEvent) (json.RawMessage, error) {
-	d := deploymentEvent{EventType: eventType(e.Name), EventName: e.Name, UpdatedAt: iso{e.At}, Reason: text(e)}
-	if _, after, ok := strings.Cut(d.Reason, "(deployment "); ok {
-		d.DeploymentID, d.Reason, _ = strings.Cut(after, ") ")
-	}
-	switch e.Name {
-	case "SERVICE_DEPLOYMENT_IN_PROGRESS":
-		d.Reason = "ECS deployment " + d.DeploymentID + " in progress."
-	case "SERVICE_DEPLOYMENT_COMPLETED":
-		d.Reason = "ECS deployment " + d.DeploymentID + " completed."
-	}
-	return json.Marshal(d)
+func deploymentDetail(e gantry.ServiceEvent) (json.RawMessage, error) {
+	return json.Marshal(deploymentEvent{
+		EventType: eventType(e.Name), EventName: e.Name, DeploymentID: e.Deployment.StartedBy(), UpdatedAt: iso{e.At}, Reason: e.Reason,
+	})
 }
 
 // An envelope is an event as EventBridge hands it over.

@@ -146,12 +146,17 @@ func TestServiceEvents(t *testing.T) {
 			h.Version++
 			h.Events = append([]gantry.ServiceEvent{{ID: fmt.Sprint(h.Version), At: time.Now(), Name: name, Message: "(service web) " + message}}, h.Events...)
 		}
-		say("SERVICE_DEPLOYMENT_IN_PROGRESS", "(deployment ecs-svc/12) deployment in progress.")
+		deployed := func(name, message, reason string) {
+			say(name, message)
+			h.Events[0].Deployment, h.Events[0].Reason = "12", reason
+		}
+		deployed("SERVICE_DEPLOYMENT_IN_PROGRESS", "", "ECS deployment ecs-svc/12 in progress.")
 		say("TASKS_STARTED", "has started 1 tasks: (task a).")
 		w.write(func(tx *store.Tx) { store.ServiceHistories.Put(tx, &h) })
 		say("", "was unable to do what has no name.")
 		say("SERVICE_TASK_PLACEMENT_FAILURE", "was unable to place a task because no container instance met all of its requirements. The closest matching container-instance abc has insufficient CPU units available.")
-		say("SERVICE_DEPLOYMENT_COMPLETED", "(deployment ecs-svc/12) deployment completed.")
+		deployed("SERVICE_DEPLOYMENT_COMPLETED", "(service web) (deployment ecs-svc/12) deployment completed.", "ECS deployment ecs-svc/12 completed.")
+		deployed("SERVICE_DEPLOYMENT_FAILED", "(service web) (deployment ecs-svc/12) deployment failed: tasks failed to start.", "ECS deployment circuit breaker: tasks failed to start.")
 		say("SERVICE_STEADY_STATE", "has reached a steady state.")
 		w.write(func(tx *store.Tx) { store.ServiceHistories.Put(tx, &h) })
 		pass(time.Second)
@@ -168,6 +173,7 @@ func TestServiceEvents(t *testing.T) {
 			"ECS Service Action | INFO TASKS_STARTED <nil> <nil>",
 			"ECS Service Action | ERROR SERVICE_TASK_PLACEMENT_FAILURE <nil> RESOURCE:CPU",
 			"ECS Deployment State Change | INFO SERVICE_DEPLOYMENT_COMPLETED ecs-svc/12 ECS deployment ecs-svc/12 completed.",
+			"ECS Deployment State Change | ERROR SERVICE_DEPLOYMENT_FAILED ecs-svc/12 ECS deployment circuit breaker: tasks failed to start.",
 			"ECS Service Action | INFO SERVICE_STEADY_STATE <nil> <nil>",
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -205,7 +205,7 @@ func (t *Teller) service(before, after *gantry.ServiceHistory) (out []Happening)
 		}
 		if strings.HasPrefix(e.Name, "SERVICE_DEPLOYMENT_") {
 			h.Type = deploymentStateChange
-			h.Detail = func() (json.RawMessage, error) { return deploymentDetail(after, e) }
+			h.Detail = func() (json.RawMessage, error) { return deploymentDetail(e) }
 		}
 		out = append(out, h)
 	}

@@ -14,6 +14,11 @@ func (p *planner) event(name, message string) {
 	p.plan.Events = append(p.plan.Events, Event{Name: name, Message: message})
 }
 
+// deployed tells of a rollout's new state, which has been written into it.
+func (p *planner) deployed(name, message string, r *gantry.Rollout) {
+	p.plan.Events = append(p.plan.Events, Event{Name: name, Message: message, Deployment: r.Revision, Reason: r.Reason})
+}
+
 // announce tells what the plan stops, and which conditions hold.
 func (p *planner) announce() {
 	p.announceStops()
@@ -88,16 +93,25 @@ func (p *planner) tellConditions() {
 // maxEvents is how many events a service keeps, as on AWS.
 const maxEvents = 100
 
-// Record puts events into a service's history, the newest first. NewID makes UUIDs.
+// Record puts events into a service's history, the newest first. NewID makes UUIDs. Those
+// that service.events do not show have been read by whoever tells them, and go.
 func Record(h *gantry.ServiceHistory, events []Event, now time.Time, newID func() string) {
 	if len(events) == 0 {
 		return
 	}
 	newest := make([]gantry.ServiceEvent, 0, len(events)+len(h.Events))
 	for _, e := range slices.Backward(events) {
-		newest = append(newest, gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Message: e.of(h.Service) + e.Message})
+		told := gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Deployment: e.Deployment, Reason: e.Reason}
+		if e.Message != "" {
+			told.Message = e.of(h.Service) + e.Message
+		}
+		newest = append(newest, told)
 	}
-	newest = append(newest, h.Events...)
+	for _, e := range h.Events {
+		if e.Message != "" {
+			newest = append(newest, e)
+		}
+	}
 	h.Events = newest[:min(len(newest), maxEvents)]
 }
 

@@ -11,8 +11,12 @@ import (
 type Event struct {
 	// Name is EventBridge's for it; "" for what stands in service.events only.
 	Name string
-	// Message is without the prefix "(service <name>) " or "(service <name>, taskSet <id>) ".
+	// Message is without the prefix "(service <name>) " or "(service <name>, taskSet <id>) ";
+	// "" for what is EventBridge's only.
 	Message string
+	// Deployment is the one whose state changes, and Reason what EventBridge says of it.
+	Deployment gantry.RevisionID
+	Reason     string
 	// TaskSet is the one that the event is about; "" where it is the whole service.
 	TaskSet gantry.RevisionID
 	// Cause is what the event is told for, once; "" for what happens at one moment.
@@ -42,7 +46,7 @@ const (
 	textStuck       = "was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
 
 	reasonUnhealthy     = "Task failed container health checks"
-	reasonFailedToStart = "ECS deployment circuit breaker: task failed to start."
+	reasonFailedToStart = "ECS deployment circuit breaker: tasks failed to start."
 )
 
 // Words of our own, where AWS's are not documented.
@@ -53,7 +57,7 @@ const (
 	textAlarm          = "alarm detected."
 	textStopped        = "stopped by user."
 
-	reasonFailedHealth = "ECS deployment circuit breaker: task failed health checks."
+	reasonFailedHealth = "ECS deployment circuit breaker: tasks failed health checks."
 	reasonStopped      = "Deployment stopped by user."
 	reasonSuperseded   = "Deployment superseded by a newer deployment."
 	reasonDeleted      = "Service deleted."
@@ -89,10 +93,6 @@ func textHeld(tasks, instances int) string {
 
 func textCompleted(r gantry.RevisionID) string {
 	return "(deployment " + r.StartedBy() + ") deployment completed."
-}
-
-func textInProgress(r gantry.RevisionID) string {
-	return "(deployment " + r.StartedBy() + ") deployment in progress."
 }
 
 func textFailed(r gantry.RevisionID, why string) string {

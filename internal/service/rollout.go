@@ -62,7 +62,7 @@ func (p *planner) begin() {
 		}
 	}
 	slices.Sort(d.Sources)
-	p.event(DeploymentInProgress, textInProgress(d.Target.Revision))
+	p.deployed(DeploymentInProgress, "", &d.Target) // service.events do not tell it
 }
 
 // steer ends the deployment or turns it round where that is due, and reports whether
@@ -142,7 +142,7 @@ func (p *planner) fail(f failure) {
 		status = ecsapi.ServiceDeploymentStatusRollbackFailed
 	}
 	end(p.now, d, status, f.reason)
-	p.event(DeploymentFailed, textFailed(r.Revision, f.event))
+	p.deployed(DeploymentFailed, textFailed(r.Revision, f.event), r)
 }
 
 // turn rolls the deployment back to the last revision that completed, if there is one.
@@ -157,8 +157,8 @@ func (p *planner) turn(f failure) bool {
 	d.Weight, d.TestWeight = 0, 0 // all traffic to the old revision
 	d.Rollback = new(newRollout(p.now, d.Fallback, reasonRollback(f.by, d.Fallback)))
 	p.history.Unplaced = nil
-	p.event(DeploymentFailed, textFailed(d.Target.Revision, f.event))
-	p.event("", textRollback(d.Fallback))
+	p.deployed(DeploymentFailed, textFailed(d.Target.Revision, f.event), &d.Target)
+	p.deployed(DeploymentInProgress, textRollback(d.Fallback), d.Rollback)
 	return true
 }
 
@@ -193,7 +193,7 @@ func (p *planner) finish() {
 		status = ecsapi.ServiceDeploymentStatusRollbackSuccessful
 	}
 	end(p.now, d, status, d.StatusReason)
-	p.event(DeploymentCompleted, textCompleted(r.Revision))
+	p.deployed(DeploymentCompleted, textCompleted(r.Revision), r)
 }
 
 // earlySuccess is when a rolling deployment succeeds before it is done; nil where it

@@ -166,8 +166,17 @@ func (s *stage) show(what string) (string, error) {
 			return "none", nil
 		}
 		return s.history.Events[0].Message, nil
+	case "told": // of deployments, the newest first
+		var parts []string
+		for _, e := range s.history.Events {
+			if e.Deployment != "" {
+				parts = append(parts, fmt.Sprintf("%s %s: %s", e.Name, e.Deployment, e.Reason))
+			}
+		}
+		return strings.Join(parts, ", "), nil
 	case "events":
-		return strconv.Itoa(len(s.history.Events)), nil
+		shown := slices.DeleteFunc(slices.Clone(s.history.Events), func(e gantry.ServiceEvent) bool { return e.Message == "" })
+		return strconv.Itoa(len(shown)), nil
 	case "entries":
 		var parts []string
 		for _, e := range Entries(s.service.DesiredCount, s.deployments, tallied(s.tasks)) {
