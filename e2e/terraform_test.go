@@ -126,7 +126,7 @@ func TestTerraform(t *testing.T) {
 				t.Fatalf("applied, and not steady with %s: %s", definition, showService(got))
 			}
 		}
-		if got, want := s.tally(t, name), " RUNNING 3, "+name+" RUNNING 3"; got != want {
+		if got, want := s.tally(t, name), " RUNNING 2, "+name+" RUNNING 4"; got != want {
 			t.Fatalf("tasks by provider: %s; want %s", got, want)
 		}
 	}

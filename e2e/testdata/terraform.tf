@@ -161,9 +161,13 @@ resource "aws_ecs_task_set" "this" {
   cluster           = aws_ecs_cluster.this.arn
   service           = aws_ecs_service.external.id
   task_definition   = aws_ecs_task_definition.this.arn
-  launch_type       = "EC2"
   force_delete      = true
   wait_until_stable = true
+  depends_on        = [aws_ecs_cluster_capacity_providers.this]
+  capacity_provider_strategy {
+    capacity_provider = aws_ecs_capacity_provider.this.name
+    weight            = 1
+  }
   scale {
     unit  = "PERCENT"
     value = 100

@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 			"UnsupportedFeatureException: Tasks of the capacity provider FARGATE are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL."},
 		{"both", run(func(in *ecsapi.RunTaskInput) {
 			in.LaunchType, in.CapacityProviderStrategy = ecsapi.LaunchTypeEc2, []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("FARGATE")}}
-		}), "InvalidParameterException: Specify either launchType or capacityProviderStrategy, not both."},
+		}), "InvalidParameterException: Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."},
 		{"exec", run(func(in *ecsapi.RunTaskInput) { in.EnableExecuteCommand = new(true) }),
 			"UnsupportedFeatureException: enableExecuteCommand asks for ECS Exec, which gantry does not offer yet: run the task without it."},
 		{"awsvpc", run(func(in *ecsapi.RunTaskInput) { in.TaskDefinition = new("awsvpc") }), "UnsupportedFeatureException: Task definition awsvpc:1 uses networkMode awsvpc, which gantry does not offer yet."},

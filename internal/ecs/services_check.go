@@ -17,7 +17,6 @@ import (
 // offered are the members of CreateService and UpdateService that are about what gantry
 // does not offer yet.
 type offered struct {
-	providers  []ecsapi.CapacityProviderStrategyItem
 	platform   *string
 	network    *ecsapi.NetworkConfiguration
 	balancers  []ecsapi.LoadBalancer
@@ -36,7 +35,6 @@ func checkOffered(o offered) error {
 		used bool
 		what string
 	}{
-		{len(o.providers) > 0, "capacityProviderStrategy: use the launchType EC2 or EXTERNAL"},
 		{o.platform != nil, "platformVersion: it belongs to the launchType FARGATE"},
 		{o.network != nil, "networkConfiguration: it belongs to the network mode awsvpc"},
 		{len(o.balancers) > 0, "loadBalancers"},

@@ -40,7 +40,7 @@ func checkCreate(in *ecsapi.CreateServiceInput) error {
 	case in.Role != nil:
 		return invalid("A role is for services with a load balancer: leave it out.")
 	case in.LaunchType != "" && len(in.CapacityProviderStrategy) > 0:
-		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
+		return invalid(bothLaunchAndStrategy)
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
 	}

@@ -23,13 +23,11 @@ func completeExternal(made *gantry.Service, in *ecsapi.CreateServiceInput) error
 	}{
 		{in.TaskDefinition != nil, "taskDefinition"},
 		{in.LaunchType != "", "launchType"},
+		{len(in.CapacityProviderStrategy) > 0, "capacityProviderStrategy"},
 	} {
 		if elsewhere.used {
 			return invalid("%s is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet.", elsewhere.what)
 		}
-	}
-	if err := checkOffered(offered{providers: in.CapacityProviderStrategy}); err != nil {
-		return err
 	}
 	switch {
 	case made.Scheduling == ecsapi.SchedulingStrategyDaemon:
@@ -70,6 +68,7 @@ func changeExternal(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceIn
 	}{
 		{in.TaskDefinition != nil, "task definition"},
 		{wire.Value(in.ForceNewDeployment), "deployment"},
+		{len(in.CapacityProviderStrategy) > 0, "capacity provider strategy"},
 		{checkExternalConfiguration(in.DeploymentConfiguration) != nil, "deployment configuration"},
 		{in.AvailabilityZoneRebalancing == ecsapi.AvailabilityZoneRebalancingEnabled, "availability zone rebalancing"},
 		{wire.Value(in.EnableExecuteCommand), "execute command"},
@@ -77,9 +76,6 @@ func changeExternal(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceIn
 		if elsewhere.used {
 			return nil, invalid("Unable to update %s on services with an EXTERNAL deployment controller. Use its task sets.", elsewhere.what)
 		}
-	}
-	if err := checkOffered(offered{providers: in.CapacityProviderStrategy}); err != nil {
-		return nil, err
 	}
 	next := changed(sv, in)
 	next.Configuration, next.Rebalancing = sv.Configuration, sv.Rebalancing

@@ -101,12 +101,15 @@ func TestServiceRefusals(t *testing.T) {
 		{"fargate", create(func(in *ecsapi.CreateServiceInput) { in.LaunchType = ecsapi.LaunchTypeFargate }), "UnsupportedFeatureException: The launchType FARGATE is not offered by gantry yet: use EC2 or EXTERNAL."},
 		{"strategy and launch type", create(func(in *ecsapi.CreateServiceInput) {
 			in.LaunchType, in.CapacityProviderStrategy = ecsapi.LaunchTypeEc2, []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("p")}}
-		}), "InvalidParameterException: Specify either launchType or capacityProviderStrategy, not both."},
+		}), "InvalidParameterException: Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."},
 		{"strategy of a provider that is not the cluster's", create(func(in *ecsapi.CreateServiceInput) { in.CapacityProviderStrategy = items("p") }),
 			"InvalidParameterException: The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: 'p'."},
 		{"daemon by a strategy", create(func(in *ecsapi.CreateServiceInput) {
 			in.SchedulingStrategy, in.DesiredCount, in.CapacityProviderStrategy = ecsapi.SchedulingStrategyDaemon, nil, items("p 1")
-		}), "InvalidParameterException: The daemon scheduling strategy does not support a capacity provider strategy. Remove the capacityProviderStrategy and try again."},
+		}), "InvalidParameterException: Specifying a capacity provider strategy is not supported when you create a service using the DAEMON scheduling strategy."},
+		{"daemon by the cluster's default strategy", create(func(in *ecsapi.CreateServiceInput) {
+			in.Cluster, in.SchedulingStrategy, in.DesiredCount = new("fargate"), ecsapi.SchedulingStrategyDaemon, nil
+		}), "InvalidParameterException: Specifying a capacity provider strategy is not supported when you create a service using the DAEMON scheduling strategy. Cluster fargate has a default capacity provider strategy: specify the launch type EC2 or EXTERNAL and try again."},
 		{"the cluster's default strategy", create(func(in *ecsapi.CreateServiceInput) { in.Cluster = new("fargate") }),
 			"UnsupportedFeatureException: Tasks of the capacity provider FARGATE are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL."},
 		{"awsvpc", create(func(in *ecsapi.CreateServiceInput) { in.TaskDefinition = new("awsvpc") }), "UnsupportedFeatureException: Task definition awsvpc:1 uses networkMode awsvpc, which gantry does not offer yet."},

@@ -14,6 +14,9 @@ import (
 // maxClusterProviders is how many capacity providers a cluster can have, ECS's quota.
 const maxClusterProviders = 20
 
+// bothLaunchAndStrategy is what ECS says to whoever gives both.
+const bothLaunchAndStrategy = "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."
+
 // putClusterCapacityProviders replaces what capacity providers a cluster has: those that
 // are not named go, unless something uses them.
 func (s *Service) putClusterCapacityProviders(ctx context.Context, in *ecsapi.PutClusterCapacityProvidersInput) (*ecsapi.PutClusterCapacityProvidersOutput, error) {
@@ -71,13 +74,30 @@ func (s *Service) clusterProviders(r store.Reader, refs []string) ([]string, err
 }
 
 // providerInUse reports whether a task that is not over is the provider's, or a service
-// starts tasks there.
+// or one of its task sets starts tasks there, or would if its deployment were rolled back.
 func providerInUse(r store.Reader, cluster gantry.ClusterName, provider string) bool {
 	for range store.TasksByProvider.All(r, string(cluster)+"/"+provider) {
 		return true
 	}
+	uses := func(strategy []ecsapi.CapacityProviderStrategyItem) bool {
+		return slices.ContainsFunc(strategy, func(i ecsapi.CapacityProviderStrategyItem) bool { return *i.CapacityProvider == provider })
+	}
 	for sv := range store.Services.All(r, string(cluster)+"/") {
-		if sv.Status != gantry.ServiceInactive && slices.ContainsFunc(sv.Providers, func(i ecsapi.CapacityProviderStrategyItem) bool { return *i.CapacityProvider == provider }) {
+		if sv.Status == gantry.ServiceInactive {
+			continue
+		}
+		strategy := sv.Providers
+		if d := newestDeployment(r, sv); d != nil && len(strategy) == 0 && d.Rollout().State != ecsapi.DeploymentRolloutStateCompleted {
+			if back := serviceRevision(r, sv, d.Fallback); back != nil {
+				strategy = back.Providers
+			}
+		}
+		if uses(strategy) {
+			return true
+		}
+	}
+	for set := range store.TaskSets.All(r, string(cluster)+"/") {
+		if revision, ok := store.ServiceRevisions.Get(r, set.Key()); ok && uses(revision.Providers) {
 			return true
 		}
 	}
@@ -183,11 +203,16 @@ func deal(r store.Reader, like *gantry.Task, strategy []ecsapi.CapacityProviderS
 }
 
 // serviceStrategy is the strategy of a new service. A DAEMON service has none: it is on
-// every instance of its launch type, whosever that is.
+// every instance of its launch type, whosever that is. As on AWS the default strategy of
+// its cluster is refused too, where no launch type rules it out.
 func serviceStrategy(c *gantry.Cluster, sv *gantry.Service, launch ecsapi.LaunchType, given []ecsapi.CapacityProviderStrategyItem) ([]ecsapi.CapacityProviderStrategyItem, error) {
 	if sv.Scheduling == ecsapi.SchedulingStrategyDaemon {
-		if len(given) > 0 {
-			return nil, invalid("The daemon scheduling strategy does not support a capacity provider strategy. Remove the capacityProviderStrategy and try again.")
+		const refused = "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON scheduling strategy."
+		switch {
+		case len(given) > 0:
+			return nil, invalid(refused)
+		case launch == "" && len(c.DefaultStrategy) > 0:
+			return nil, invalid(refused+" Cluster %s has a default capacity provider strategy: specify the launch type EC2 or EXTERNAL and try again.", c.Name)
 		}
 		return nil, nil
 	}

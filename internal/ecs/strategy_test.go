@@ -166,6 +166,11 @@ func TestServiceByStrategy(t *testing.T) {
 		t.Errorf("launch type %q (-want +got)\n%s", made.LaunchType, diff)
 	}
 	w.settle("prod/web")
+	daemon := must(w, w.ops.CreateService, &ecsapi.CreateServiceInput{Cluster: new("prod"), ServiceName: new("daemon"), TaskDefinition: new("web"),
+		SchedulingStrategy: ecsapi.SchedulingStrategyDaemon, LaunchType: ecsapi.LaunchTypeEc2}).Service
+	if daemon.LaunchType != ecsapi.LaunchTypeEc2 || len(daemon.CapacityProviderStrategy) != 0 {
+		t.Errorf("a daemon by launch type: %q %+v", daemon.LaunchType, daemon.CapacityProviderStrategy)
+	}
 	running := func() map[string]int {
 		n := map[string]int{}
 		for t := range store.TasksByStatus.All(w.store.View(), "prod/"+string(gantry.Running)) {
@@ -222,4 +227,30 @@ func TestServiceByStrategy(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"": 3}, running()); diff != "" {
 		t.Errorf("by launch type (-want +got)\n%s", diff)
 	}
+}
+
+// A provider is in use for as long as a deployment may be rolled back to a revision that goes by it.
+func TestProviderOfTheFallbackIsInUse(t *testing.T) {
+	w := newWorld(t)
+	w.provide("a")
+	w.associate("prod", []string{"a"}, "a 1")
+	w.join("prod", 100*256, 100000, ecsapi.Attribute{Name: new(gantry.AttributeGroup), Value: new("a-group")})
+	w.define("web", 256, 128)
+	w.serve("prod", "web", "web", func(in *ecsapi.CreateServiceInput) {
+		in.DeploymentConfiguration = &ecsapi.DeploymentConfiguration{MinimumHealthyPercent: new(int32(0)), MaximumPercent: new(int32(100))}
+	})
+	w.settle("prod/web")
+	must(w, w.ops.UpdateService, &ecsapi.UpdateServiceInput{Cluster: new("prod"), Service: new("web"), CapacityProviderStrategy: items(), ForceNewDeployment: new(true)})
+	w.reconcile("prod/web")
+	for task := range store.TasksByDesired.All(w.store.View(), "prod/"+string(gantry.Stopped)) {
+		w.tell("prod", string(task.ID), "STOPPED")
+	}
+	for range store.TasksByProvider.All(w.store.View(), "prod/a") {
+		t.Fatal("the provider's task is there")
+	}
+	without := &ecsapi.PutClusterCapacityProvidersInput{Cluster: new("prod"), CapacityProviders: []string{}, DefaultCapacityProviderStrategy: items()}
+	_, err := do(w, w.ops.PutClusterCapacityProviders, without)
+	w.wantRefusal(err, "ResourceInUseException: The specified capacity provider is in use and cannot be removed.")
+	w.settle("prod/web")
+	must(w, w.ops.PutClusterCapacityProviders, without)
 }

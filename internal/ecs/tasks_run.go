@@ -68,7 +68,7 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 func checkRun(in *ecsapi.RunTaskInput) error {
 	switch {
 	case in.LaunchType != "" && in.CapacityProviderStrategy != nil:
-		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
+		return invalid(bothLaunchAndStrategy)
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
 	case in.PlatformVersion != nil:

@@ -39,9 +39,7 @@ func checkCreateTaskSet(in *ecsapi.CreateTaskSetInput) error {
 	}
 	switch {
 	case in.LaunchType != "" && len(in.CapacityProviderStrategy) > 0:
-		return invalid("Specify either launchType or capacityProviderStrategy, not both.")
-	case len(in.CapacityProviderStrategy) > 0:
-		return notYet("capacityProviderStrategy of a task set is not offered by gantry yet: use the launchType EC2 or EXTERNAL.")
+		return invalid(bothLaunchAndStrategy)
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
 	case in.NetworkConfiguration != nil:
@@ -95,10 +93,18 @@ func (s *Service) makeTaskSet(tx *store.Tx, sv *gantry.Service, in *ecsapi.Creat
 	if err != nil {
 		return nil, err
 	}
+	c, err := s.cluster(tx, in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	strategy, err := strategyOf(c, in.LaunchType, in.CapacityProviderStrategy)
+	if err != nil {
+		return nil, err
+	}
 	now := s.now()
 	revision := &gantry.ServiceRevision{
 		ID: s.cfg.NewRevision(), Cluster: sv.Cluster, Service: sv.Name, Definition: d.Name,
-		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2), CreatedAt: now,
+		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2), Providers: strategy, CreatedAt: now,
 	}
 	if err := checkService(sv, revision, d); err != nil {
 		return nil, err
@@ -303,7 +309,8 @@ func (s *Service) showTaskSet(r store.Reader, sv *gantry.Service, set *gantry.Ta
 		out.StabilityStatus = ecsapi.StabilityStatusSteadyState
 	}
 	if revision := serviceRevision(r, sv, set.ID); revision != nil {
-		out.TaskDefinition, out.LaunchType = new(string(place.Definition(revision.Definition))), revision.LaunchType
+		out.TaskDefinition, out.LaunchType = new(string(place.Definition(revision.Definition))), launchShown(revision)
+		out.CapacityProviderStrategy = revision.Providers
 	}
 	if tags {
 		out.Tags = shown(set.Tags)

@@ -10,6 +10,8 @@ import (
 	"gantry/internal/store"
 	"gantry/internal/wire"
 	"gantry/internal/wire/ecsapi"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // external creates a service whose deployment controller is EXTERNAL.
@@ -139,6 +141,10 @@ func TestTaskSetRefusals(t *testing.T) {
 		{"unit", create(func(in *ecsapi.CreateTaskSetInput) { in.Scale = &ecsapi.Scale{Unit: "TASKS"} }), "InvalidParameterException: Invalid value for scale.unit: TASKS. Valid values are: PERCENT."},
 		{"token", create(func(in *ecsapi.CreateTaskSetInput) { in.ClientToken = new("a b") }), "InvalidParameterException: clientToken contains invalid characters."},
 		{"launch type", create(func(in *ecsapi.CreateTaskSetInput) { in.LaunchType = "FARGATE" }), "UnsupportedFeatureException: The launchType FARGATE is not offered by gantry yet: use EC2 or EXTERNAL."},
+		{"launch type and strategy", create(func(in *ecsapi.CreateTaskSetInput) { in.LaunchType, in.CapacityProviderStrategy = "EC2", items("a 1") }),
+			"InvalidParameterException: Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."},
+		{"a provider that the cluster does not have", create(func(in *ecsapi.CreateTaskSetInput) { in.CapacityProviderStrategy = items("a 1") }),
+			"InvalidParameterException: The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: 'a'."},
 		{"load balancer", create(func(in *ecsapi.CreateTaskSetInput) { in.LoadBalancers = make([]ecsapi.LoadBalancer, 1) }), "UnsupportedFeatureException: loadBalancers of a task set is not offered by gantry yet."},
 		{"reserved tag", create(func(in *ecsapi.CreateTaskSetInput) { in.Tags = []ecsapi.Tag{{Key: new("aws:x"), Value: new("y")}} }), "InvalidParameterException: Tag keys with the prefix aws: are reserved: aws:x."},
 		{"unknown task set", scale("ecs-svc/1", 1), "TaskSetNotFoundException: The specified task set does not exist."},
@@ -153,6 +159,7 @@ func TestTaskSetRefusals(t *testing.T) {
 
 		{"definition of the service", service(func(in *ecsapi.CreateServiceInput) { in.TaskDefinition = new("web") }), "InvalidParameterException: taskDefinition is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet."},
 		{"launch type of the service", service(func(in *ecsapi.CreateServiceInput) { in.LaunchType = "EC2" }), "InvalidParameterException: launchType is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet."},
+		{"strategy of the service", service(func(in *ecsapi.CreateServiceInput) { in.CapacityProviderStrategy = items("a 1") }), "InvalidParameterException: capacityProviderStrategy is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet."},
 		{"daemon", service(func(in *ecsapi.CreateServiceInput) { in.SchedulingStrategy = "DAEMON" }), "InvalidParameterException: The daemon scheduling strategy does not support the deploymentController EXTERNAL."},
 		{"bounds of the service", service(func(in *ecsapi.CreateServiceInput) {
 			in.DeploymentConfiguration = &ecsapi.DeploymentConfiguration{MaximumPercent: new(int32(150))}
@@ -167,6 +174,7 @@ func TestTaskSetRefusals(t *testing.T) {
 		{"less than no tasks from now on", update(func(in *ecsapi.UpdateServiceInput) { in.DesiredCount = new(int32(-1)) }), "InvalidParameterException: desiredCount is -1; it must be between 0 and 2147483647."},
 		{"CODE_DEPLOY", service(func(in *ecsapi.CreateServiceInput) { in.DeploymentController.Type = "CODE_DEPLOY" }), "UnsupportedFeatureException: The deploymentController CODE_DEPLOY is not offered by gantry yet: use ECS or EXTERNAL."},
 		{"another definition", update(func(in *ecsapi.UpdateServiceInput) { in.TaskDefinition = new("web") }), "InvalidParameterException: Unable to update task definition on services with an EXTERNAL deployment controller. Use its task sets."},
+		{"another strategy", update(func(in *ecsapi.UpdateServiceInput) { in.CapacityProviderStrategy = items("a 1") }), "InvalidParameterException: Unable to update capacity provider strategy on services with an EXTERNAL deployment controller. Use its task sets."},
 		{"a deployment", update(func(in *ecsapi.UpdateServiceInput) { in.ForceNewDeployment = new(true) }), "InvalidParameterException: Unable to update deployment on services with an EXTERNAL deployment controller. Use its task sets."},
 		{"another controller", update(func(in *ecsapi.UpdateServiceInput) {
 			in.DeploymentController = &ecsapi.DeploymentController{Type: "ECS"}
@@ -220,4 +228,68 @@ func TestTaskSetIsSteady(t *testing.T) {
 	if got := look(); got != "1 STABILIZING" {
 		t.Errorf("with a task that is to stop: %s", got)
 	}
+}
+
+// Each task set goes by its own strategy, or by the cluster's default one, with a base and weights of its own; a launch
+// type rules that out. What a task set uses cannot be taken from its cluster.
+func TestTaskSetsByStrategy(t *testing.T) {
+	w := newWorld(t)
+	w.provide("a")
+	w.provide("b")
+	w.associate("prod", []string{"a", "b"}, "b 1")
+	for _, group := range []string{"a-group", "b-group"} {
+		w.join("prod", 100*256, 100000, ecsapi.Attribute{Name: new(gantry.AttributeGroup), Value: new(group)})
+	}
+	w.define("web", 256, 128)
+	w.external("prod", "web", 10)
+	spread := w.taskSet("web", 100, func(in *ecsapi.CreateTaskSetInput) { in.CapacityProviderStrategy = items("a 1+2", "b 3") })
+	usual := w.taskSet("web", 20)
+	typed := w.taskSet("web", 10, func(in *ecsapi.CreateTaskSetInput) { in.LaunchType = "EC2" })
+	if diff := cmp.Diff(items("a 1+2", "b 3"), spread.CapacityProviderStrategy); diff != "" || spread.LaunchType != "" {
+		t.Errorf("launch type %q (-want +got)\n%s", spread.LaunchType, diff)
+	}
+	if diff := cmp.Diff(items("b 1"), usual.CapacityProviderStrategy); diff != "" || usual.LaunchType != "" {
+		t.Errorf("by the cluster's: launch type %q (-want +got)\n%s", usual.LaunchType, diff)
+	}
+	if typed.LaunchType != "EC2" || typed.CapacityProviderStrategy != nil {
+		t.Errorf("by launch type: %q %+v", typed.LaunchType, typed.CapacityProviderStrategy)
+	}
+	running := func(set *ecsapi.TaskSet) string {
+		n := map[string]int{}
+		for task := range store.TasksByStartedBy.All(w.store.View(), "prod/"+*set.Id) {
+			if task.LastStatus == gantry.Running && task.DesiredStatus == gantry.Running {
+				n[task.CapacityProvider]++
+			}
+		}
+		return fmt.Sprint(n)
+	}
+	w.settle("prod/web")
+	for _, tt := range []struct {
+		set  *ecsapi.TaskSet
+		want string
+	}{{spread, "map[a:4 b:6]"}, {usual, "map[b:2]"}, {typed, "map[:1]"}} {
+		if got := running(tt.set); got != tt.want {
+			t.Errorf("running: %s; want %s", got, tt.want)
+		}
+	}
+	must(w, w.ops.UpdateTaskSet, &ecsapi.UpdateTaskSetInput{Cluster: new("prod"), Service: new("web"), TaskSet: spread.Id, Scale: &ecsapi.Scale{Value: new(20.0)}})
+	w.settle("prod/web")
+	if got := running(spread); got != "map[a:2]" {
+		t.Errorf("scaled in: %s; want the base of a", got)
+	}
+	// The service has none: its launch type is that of its primary task set.
+	must(w, w.ops.UpdateServicePrimaryTaskSet, &ecsapi.UpdateServicePrimaryTaskSetInput{Cluster: new("prod"), Service: new("web"), PrimaryTaskSet: spread.Id})
+	if got := w.showOne("prod", "web"); got.LaunchType != "" || got.CapacityProviderStrategy != nil {
+		t.Errorf("the service: %q %+v", got.LaunchType, got.CapacityProviderStrategy)
+	}
+	without := &ecsapi.PutClusterCapacityProvidersInput{Cluster: new("prod"), CapacityProviders: []string{"a"}, DefaultCapacityProviderStrategy: items()}
+	must(w, w.ops.UpdateTaskSet, &ecsapi.UpdateTaskSetInput{Cluster: new("prod"), Service: new("web"), TaskSet: usual.Id, Scale: &ecsapi.Scale{Value: new(0.0)}})
+	w.settle("prod/web")
+	_, err := do(w, w.ops.PutClusterCapacityProviders, without)
+	w.wantRefusal(err, "ResourceInUseException: The specified capacity provider is in use and cannot be removed.")
+	for _, set := range []*ecsapi.TaskSet{spread, usual} {
+		must(w, w.ops.DeleteTaskSet, &ecsapi.DeleteTaskSetInput{Cluster: new("prod"), Service: new("web"), TaskSet: set.Id, Force: new(true)})
+	}
+	w.settle("prod/web")
+	must(w, w.ops.PutClusterCapacityProviders, without)
 }
