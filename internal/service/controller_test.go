@@ -154,7 +154,7 @@ func (b *bench) deploy(revision string, change func(*gantry.Service)) {
 		store.Services.Put(tx, s)
 		store.Deployments.Put(tx, next)
 		store.ServiceRevisions.Put(tx, &gantry.ServiceRevision{ID: gantry.RevisionID(revision), Cluster: "prod", Service: "web",
-			Definition: gantry.DefinitionName("web:" + revision), LaunchType: ecsapi.LaunchTypeEc2})
+			Definition: gantry.DefinitionName("web:" + revision), LaunchType: ecsapi.LaunchTypeEc2, Providers: s.Providers})
 	})
 }
 

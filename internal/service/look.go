@@ -44,7 +44,7 @@ func (c *Controller) look(tx *store.Tx, key string, set *gantry.TaskSet) (look L
 	if err != nil {
 		return Look{}, false, fmt.Errorf("its placement strategies: %w", err)
 	}
-	c.lookAround(&look)
+	c.lookAround(tx, &look)
 	if set != nil {
 		return LookAtTaskSet(look, set), true, nil
 	}
@@ -108,7 +108,7 @@ func checked(d *gantry.Definition) []string {
 
 // lookAround sees the container instances: the states of those with tasks, and the
 // availability zones where tasks can go.
-func (c *Controller) lookAround(look *Look) {
+func (c *Controller) lookAround(r store.Reader, look *Look) {
 	snap := c.Store.View()
 	look.Draining, look.Held, look.Silent = map[gantry.InstanceID]bool{}, map[gantry.InstanceID]bool{}, map[gantry.InstanceID]bool{}
 	for _, t := range look.Tasks {
@@ -125,17 +125,25 @@ func (c *Controller) lookAround(look *Look) {
 	}
 	look.Instances = func() *placement.Cluster { return c.room(snap, look.Service.Cluster, look.Draining) }
 	if look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled {
-		look.Zones = zones(snap, look.Service.Cluster)
+		active := string(look.Service.Cluster) + "/" + string(ecsapi.ContainerInstanceStatusActive) + "/"
+		look.Zones, look.ZonesOf = zones(snap, store.InstancesByZone, active), map[string][]string{}
+		for _, shares := range look.Shares {
+			for _, s := range shares {
+				if p, ok := store.CapacityProviders.Get(r, s.Provider); ok {
+					look.ZonesOf[s.Provider] = zones(snap, store.InstancesByGroup, active+p.GroupName()+store.GroupEnd)
+				}
+			}
+		}
 	}
 }
 
-// zones are the availability zones with an ACTIVE container instance whose agent is connected.
-func zones(snap *store.Snapshot, cluster gantry.ClusterName) []string {
+// zones are the availability zones with a container instance whose agent is connected, of
+// those that an index has under prefix and their zone.
+func zones(snap *store.Snapshot, index *store.Index[gantry.Instance], prefix string) []string {
 	var out []string
-	active := string(cluster) + "/" + string(ecsapi.ContainerInstanceStatusActive) + "/"
-	for within := range store.InstancesByZone.Values(snap, active) {
-		for i := range store.InstancesByZone.All(snap, within) {
-			if zone := strings.TrimPrefix(within, active); zone != "" && connected(snap, i) {
+	for within := range index.Values(snap, prefix) {
+		for i := range index.All(snap, within) {
+			if zone := strings.TrimPrefix(within, prefix); zone != "" && connected(snap, i) {
 				out = append(out, zone)
 				break
 			}

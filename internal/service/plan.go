@@ -56,8 +56,10 @@ type Look struct {
 	// Held are those whose agents are lost together with too many others: their tasks are
 	// not replaced until somebody says so.
 	Held map[gantry.InstanceID]bool
-	// Zones are the availability zones with an ACTIVE container instance.
-	Zones []string
+	// Zones are the availability zones with an ACTIVE container instance, and ZonesOf those
+	// where the capacity providers of the strategies have one.
+	Zones   []string
+	ZonesOf map[string][]string
 	// Hosts is where a DAEMON service belongs; nil for a REPLICA service.
 	Hosts map[gantry.InstanceID]HostState
 	// Instances and Spread are what scale-in chooses by; asked for only then.

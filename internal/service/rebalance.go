@@ -31,21 +31,61 @@ func (p *planner) rebalance(need int) {
 		return
 	}
 	zones := p.zones()
-	least, most := extremes(zones)
-	if zones[most]-zones[least] < 2 {
-		if move != nil && !move.GivenUp {
+	s := p.way(zones)
+	if s.Count == 0 {
+		if move != nil && !move.GivenUp && even(zones) {
 			p.event(RebalancingCompleted, "is AZ balanced with "+listed(zones)+".")
 		}
 		p.history.Rebalance = nil
 		return
 	}
-	n := min((zones[most]-zones[least])/2, p.bounds.Ceiling-p.living())
-	if n <= 0 || p.number((*member).good, in(healthy)) < p.bounds.Desired || p.alive != p.bounds.Desired {
+	s.Count = min(s.Count, p.bounds.Ceiling-p.living())
+	if s.Count <= 0 || p.number((*member).good, in(healthy)) < p.bounds.Desired || p.alive != p.bounds.Desired {
 		return
 	}
-	if p.start(Start{Revision: p.rollout().Revision, Count: n, Zone: least}) {
-		p.history.Rebalance = &gantry.Rebalance{Zone: least, Desired: p.bounds.Desired, At: p.now}
+	if p.start(s) {
+		p.history.Rebalance = &gantry.Rebalance{Zone: s.Zone, Desired: p.bounds.Desired, At: p.now}
 	}
+}
+
+// way is what to start to make the zones more even: tasks in one that has fewer than
+// another by more than one, half as many as that, the widest gap first. Its Count is 0
+// where there is none, or none of the tasks may move.
+func (p *planner) way(zones map[string]int) Start {
+	out, names, gap := Start{Revision: p.rollout().Revision}, slices.Sorted(maps.Keys(zones)), 1
+	for _, from := range names {
+		for _, to := range names {
+			wider := zones[from] - zones[to]
+			if wider <= gap {
+				continue
+			}
+			if provider, n := p.movable(from, to); n > 0 {
+				gap, out.Zone, out.Count, out.Providers = wider, to, min(n, wider/2), nil
+				if provider != "" {
+					out.Providers = slices.Repeat([]string{provider}, out.Count)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// movable is how many tasks may move from one zone to another: those of one capacity
+// provider, where the service has a strategy, that has instances in both. It has its share
+// then as before.
+func (p *planner) movable(from, to string) (provider string, n int) {
+	shares := p.look.Shares[p.rollout().Revision]
+	there := func(m *member) bool { return m.Zone == from }
+	if len(shares) == 0 {
+		return "", p.number((*member).good, unprotected, there)
+	}
+	for _, s := range shares {
+		of := func(m *member) bool { return m.CapacityProvider == s.Provider }
+		if k := p.number((*member).good, unprotected, there, of); k > n && slices.Contains(p.look.ZonesOf[s.Provider], to) {
+			provider, n = s.Provider, k
+		}
+	}
+	return provider, n
 }
 
 // announceMove tells that tasks are being moved between zones, or cannot be: once, also
@@ -61,11 +101,10 @@ func (p *planner) announceMove() {
 	}
 }
 
-// mayMove reports whether the service's tasks may be moved at all: not during a deployment,
-// and not between several capacity providers, whose shares go before even zones.
+// mayMove reports whether the service's tasks may be moved at all: not during a deployment.
 func (p *planner) mayMove() bool {
 	return p.look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled &&
-		p.deployment.Over() && !p.deployment.Halted() && len(p.look.Shares[p.rollout().Revision]) < 2
+		p.deployment.Over() && !p.deployment.Halted()
 }
 
 // retries reports whether the plan starts tasks in a zone that had no room before.
@@ -88,11 +127,20 @@ func (p *planner) moving() bool {
 	return p.move() != nil && p.number((*member).good, in(pending, warming)) > 0
 }
 
-// zones are the numbers of good tasks by availability zone, also of zones without any.
+// zones are the numbers of good tasks by availability zone, also of zones without any
+// where there could be some.
 func (p *planner) zones() map[string]int {
 	n := map[string]int{}
-	for _, z := range p.look.Zones {
-		n[z] = 0
+	shares := p.look.Shares[p.rollout().Revision]
+	if len(shares) == 0 {
+		for _, z := range p.look.Zones {
+			n[z] = 0
+		}
+	}
+	for _, s := range shares {
+		for _, z := range p.look.ZonesOf[s.Provider] {
+			n[z] = 0
+		}
 	}
 	for _, m := range p.where((*member).good) {
 		if m.Zone != "" {
@@ -102,17 +150,10 @@ func (p *planner) zones() map[string]int {
 	return n
 }
 
-// extremes are the zones with the fewest and the most tasks, the first by name of equals.
-func extremes(zones map[string]int) (least, most string) {
-	for i, z := range slices.Sorted(maps.Keys(zones)) {
-		if i == 0 || zones[z] < zones[least] {
-			least = z
-		}
-		if i == 0 || zones[z] > zones[most] {
-			most = z
-		}
-	}
-	return least, most
+// even reports whether no zone has more tasks than another by more than one.
+func even(zones map[string]int) bool {
+	counts := slices.Sorted(maps.Values(zones))
+	return len(counts) == 0 || counts[len(counts)-1]-counts[0] < 2
 }
 
 func listed(zones map[string]int) string {

@@ -78,7 +78,10 @@ func (p *planner) start(s Start) bool {
 	if s = p.first(s); s.Count == 0 {
 		return false
 	}
-	s.Providers = p.deal(s.Revision, s.Count)
+	if s.Providers == nil {
+		s.Providers = p.deal(s.Revision, s.Count)
+	}
+	s.Providers = s.Providers[:min(s.Count, len(s.Providers))]
 	p.plan.Starts = append(p.plan.Starts, s)
 	if p.history.Unplaced != nil {
 		p.again(p.now.Add(p.set.PlaceAgain))

@@ -84,7 +84,7 @@ func (w *world) look() Look {
 		id := gantry.RevisionID(fmt.Sprint(i + 1))
 		l.Unresolved[id] = w.tags && !w.told[id]
 	}
-	zones := map[string]bool{}
+	zones, of := map[string]bool{}, map[string]map[string]bool{}
 	for id, h := range w.hosts {
 		l.Draining[id] = h.draining
 		l.Silent[id] = h.away
@@ -96,11 +96,18 @@ func (w *world) look() Look {
 			status = ecsapi.ContainerInstanceStatusDraining
 		} else {
 			zones[h.zone] = true
+			if of[h.provider] == nil {
+				of[h.provider] = map[string]bool{}
+			}
+			of[h.provider][h.zone] = true
 		}
 		instances.Set(placement.Instance{ID: id, Status: status, Connected: !h.away,
 			Attributes: map[string]string{gantry.AttributeZone: h.zone}})
 	}
-	l.Zones = slices.Sorted(maps.Keys(zones))
+	l.Zones, l.ZonesOf = slices.Sorted(maps.Keys(zones)), map[string][]string{}
+	for provider, zones := range of {
+		l.ZonesOf[provider] = slices.Sorted(maps.Keys(zones))
+	}
 	request, err := placement.Compile(placement.Spec{Group: "service:web", Strategies: placement.ServiceStrategies()})
 	if err != nil {
 		panic(err)

@@ -4,7 +4,11 @@ import (
 	"strings"
 
 	"gantry"
+	"gantry/internal/wire/ecsapi"
 )
+
+// GroupEnd ends the name of an Auto Scaling group, which may hold a slash and no such thing.
+const GroupEnd = "\n"
 
 // The tables of gantry, by the key of their rows.
 var (
@@ -73,6 +77,16 @@ var (
 	// InstancesByZone: "<cluster>/<status>/<availability zone>".
 	InstancesByZone = NewIndex(Instances, "zone", func(i *gantry.Instance) string {
 		return string(i.Cluster) + "/" + string(i.Status) + "/" + i.Attribute(gantry.AttributeZone)
+	})
+
+	// InstancesByGroup: "<cluster>/<status>/<Auto Scaling group>" and, after GroupEnd, the
+	// availability zone: those of launch type EC2 that name a group.
+	InstancesByGroup = NewIndex(Instances, "group", func(i *gantry.Instance) string {
+		group := i.Attribute(gantry.AttributeGroup)
+		if group == "" || i.LaunchType != ecsapi.LaunchTypeEc2 {
+			return ""
+		}
+		return string(i.Cluster) + "/" + string(i.Status) + "/" + group + GroupEnd + i.Attribute(gantry.AttributeZone)
 	})
 
 	// Services: "<cluster>/<service>".
