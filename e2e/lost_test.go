@@ -33,10 +33,12 @@ func TestLostMachine(t *testing.T) {
 	}
 
 	connected := f.connectivity(t, m, *standalone.TaskArn, types.ConnectivityConnected)
+	began := time.Now()
 	f.cut(t, m)
 	if at := f.connectivity(t, m, *standalone.TaskArn, types.ConnectivityDisconnected); !at.Equal(connected) {
 		t.Errorf("its task says that it was connected at %s while its agent is away, and at %s before", at, connected)
 	}
+	within(t, "noticing that a machine is cut off", began, 30*time.Second)
 	gone := time.Now()
 	lost := f.stopped(t, "default", *before[0].TaskArn)
 	if waited := time.Since(gone); waited < patience-3*time.Second {

@@ -11,12 +11,12 @@ import (
 // or its network then shows as disconnected, whatever it promised.
 const aliveWithin = 25 * time.Second
 
-// probing looks after a session on which nothing is said.
+// probing has the other machine answer on a session on which nothing is said.
 var probing = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// boundSilence has the kernel give up the connection of a session on which the other
-// machine answers nothing. Other connections keep the kernel's own patience: a client
-// may stop reading for as long as it likes.
+// boundSilence gives up the connection of a session on which the other machine answers
+// nothing. Other connections keep the kernel's own patience: a client may stop reading
+// for as long as it likes.
 func boundSilence(r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	if c, ok := conn.(*wholeConn); ok {
@@ -28,6 +28,20 @@ func boundSilence(r *http.Request) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		// Where it fails the session ends later, by its unanswered heartbeats.
 		_ = tcp.SetKeepAliveConfig(probing)
-		_ = limitUnacknowledged(tcp, aliveWithin)
+		closeSilent(tcp, aliveWithin)
+	}
+}
+
+// closeSilent closes a connection as soon as nothing was heard on it for so long. The
+// kernel has two clocks for that, and begins the second, TCP_USER_TIMEOUT, when something
+// is sent while the first, of the probes, is about to end: together they take twice as long.
+func closeSilent(c *net.TCPConn, within time.Duration) {
+	silent, err := silence(c)
+	switch {
+	case err != nil: // it is closed, or nobody can tell
+	case silent >= within:
+		_ = c.Close() // whoever reads from it is told
+	default:
+		time.AfterFunc(within-silent, func() { closeSilent(c, within) })
 	}
 }

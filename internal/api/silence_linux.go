@@ -1,23 +1,28 @@
 package api
 
 import (
-	"errors"
 	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// limitUnacknowledged bounds how long what was sent may stay unacknowledged: probes are
-// for connections on which nothing is under way.
-func limitUnacknowledged(c *net.TCPConn, d time.Duration) error {
+// silence is for how long nothing has come in on a connection: no data and no
+// acknowledgement, be it of a probe.
+func silence(c *net.TCPConn) (time.Duration, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-	})
-	return errors.Join(err, failed)
+	var info *unix.TCPInfo
+	var asked error
+	if err := raw.Control(func(fd uintptr) {
+		info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	}); err != nil {
+		return 0, err
+	}
+	if asked != nil {
+		return 0, asked
+	}
+	return time.Duration(min(info.Last_ack_recv, info.Last_data_recv)) * time.Millisecond, nil
 }

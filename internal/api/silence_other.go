@@ -3,9 +3,10 @@
 package api
 
 import (
+	"errors"
 	"net"
 	"time"
 )
 
-// limitUnacknowledged leaves the bound to the kernel's own.
-func limitUnacknowledged(*net.TCPConn, time.Duration) error { return nil }
+// silence leaves the bound to the kernel's own.
+func silence(*net.TCPConn) (time.Duration, error) { return 0, errors.ErrUnsupported }
