@@ -1,4 +1,5 @@
-// Package gantryup starts the real `gantry up` for benchmarks, and takes it down again.
+// Package gantryup starts the real `gantry up`, or `gantry server`, for benchmarks, and
+// takes it down again.
 package gantryup
 
 import (
@@ -34,8 +35,18 @@ type Server struct {
 
 // Start starts a gantry on a free port, with flags of its own, and returns when it is ready.
 func Start(program, dir string, flags ...string) (*Server, error) {
+	return start(program, dir, append([]string{"up", "--listen", "127.0.0.1:0"}, flags...))
+}
+
+// Serve starts a server without containers of its own, which speaks plain HTTP at an
+// address where other machines reach it.
+func Serve(program, dir, address string, flags ...string) (*Server, error) {
+	return start(program, dir, append([]string{"server", "--listen", address + ":0", "--insecure-plain-http"}, flags...))
+}
+
+func start(program, dir string, command []string) (*Server, error) {
 	s := &Server{program: program, dir: dir, lines: make(chan string, 64)}
-	s.cmd = exec.Command(program, append([]string{"up", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "warn"}, flags...)...)
+	s.cmd = exec.Command(program, append(command, "--data-dir", dir, "--log-level", "warn")...)
 	s.cmd.Stderr = &s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -59,7 +70,7 @@ func Start(program, dir string, flags ...string) (*Server, error) {
 		select {
 		case line, ok := <-s.lines:
 			if !ok {
-				return nil, fmt.Errorf("gantry up ended: %w\n%s", s.cmd.Wait(), s.log.String())
+				return nil, fmt.Errorf("gantry %s ended: %w\n%s", command[0], s.cmd.Wait(), s.log.String())
 			}
 			if strings.HasPrefix(line, "ready") {
 				s.Ready = time.Since(began)
@@ -67,7 +78,7 @@ func Start(program, dir string, flags ...string) (*Server, error) {
 			}
 		case <-deadline:
 			s.cmd.Process.Kill()
-			return nil, fmt.Errorf("gantry up is not ready after %s: %w\n%s", readyWithin, s.cmd.Wait(), s.log.String())
+			return nil, fmt.Errorf("gantry %s is not ready after %s: %w\n%s", command[0], readyWithin, s.cmd.Wait(), s.log.String())
 		}
 	}
 }
@@ -133,11 +144,17 @@ func (s *Server) Terminate() error {
 
 // Command runs another gantry command on this one's data dir.
 func (s *Server) Command(args ...string) error {
+	_, err := s.Output(args...)
+	return err
+}
+
+// Output is what such a command prints.
+func (s *Server) Output(args ...string) (string, error) {
 	out, err := exec.Command(s.program, append(args, "--data-dir", s.dir)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("gantry %s: %w\n%s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("gantry %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return nil
+	return string(out), nil
 }
 
 // Down stops gantry and its tasks, and removes the data dir.

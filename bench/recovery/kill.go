@@ -45,8 +45,8 @@ var stepNames = [steps]string{
 	"the agent has noticed the end", "the task is STOPPED", "its replacement is placed", "the program runs", "the task is RUNNING",
 }
 
-// prepare starts the service and waits for its programs.
-func (b *bench) prepare(image string) error {
+// prepare starts the service with so many tasks and waits for their programs.
+func (b *bench) prepare(image string, tasks int) error {
 	if err := b.server.Command("image", "load", image); err != nil {
 		return err
 	}
@@ -66,11 +66,11 @@ func (b *bench) prepare(image string) error {
 		return err
 	}
 	if err := api.Call("CreateService", &ecsapi.CreateServiceInput{
-		ServiceName: new(service), TaskDefinition: new(family), DesiredCount: new(int32(replicas)),
+		ServiceName: new(service), TaskDefinition: new(family), DesiredCount: new(int32(tasks)),
 	}, nil); err != nil {
 		return err
 	}
-	for range replicas {
+	for range tasks {
 		a, err := b.signals.Next()
 		if err != nil {
 			return err

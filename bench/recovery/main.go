@@ -6,7 +6,12 @@
 // Beside it, in turns, it takes the time from RunTask until the same program runs: the
 // container's own start, with all that gantry does for it.
 //
-//	go run ./bench/recovery [-rounds 15] [-gantry bin/gantry]
+// Then it kills whole machines: three of them, a network namespace each, have joined a
+// server. All processes of the one that runs the task are killed, and in other rounds its
+// link is cut before, as when its power fails. What counts is how much longer than
+// --replace-lost-after it takes until the replacement's program runs.
+//
+//	go run ./bench/recovery [-rounds 15] [-machines 6] [-cut 3] [-gantry bin/gantry]
 package main
 
 import (
@@ -29,12 +34,17 @@ import (
 type options struct {
 	program string
 	rounds  int
+	// machines is how many are killed with their links up, and cut how many whose
+	// links are cut first.
+	machines, cut int
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.program, "gantry", "bin/gantry", "the gantry to measure")
 	flag.IntVar(&o.rounds, "rounds", 15, "how many containers are killed, one after the other")
+	flag.IntVar(&o.machines, "machines", 6, "how many machines are killed, one after the other")
+	flag.IntVar(&o.cut, "cut", 3, "how many machines are cut off before they are killed")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/recovery:", err)
@@ -72,13 +82,28 @@ func run(o options) (err error) {
 		return err
 	}
 	defer signals.Close()
+	if err := killContainers(ctx, o, dir, image, signals); err != nil {
+		return err
+	}
+	if err := killMachines(ctx, o, dir, image, signals); err != nil {
+		return err
+	}
+	fmt.Printf("machine, at the end: %s\n", measure.Describe())
+	return nil
+}
+
+// killContainers measures what becomes of a container whose program was killed.
+func killContainers(ctx context.Context, o options, dir, image string, signals *running.Signals) (err error) {
+	if o.rounds == 0 {
+		return nil
+	}
 	server, err := gantryup.Start(o.program, filepath.Join(dir, "g"), "--task-warmup", warmup.String())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Down()) }()
 	b := bench{server: server, signals: signals}
-	if err := b.prepare(image); err != nil {
+	if err := b.prepare(image, replicas); err != nil {
 		return err
 	}
 	for range o.rounds {
@@ -93,6 +118,5 @@ func run(o options) (err error) {
 		}
 	}
 	b.print()
-	fmt.Printf("machine, at the end: %s\n", measure.Describe())
 	return nil
 }
