@@ -48,3 +48,17 @@ func TestThreshold(t *testing.T) {
 		}
 	}
 }
+
+// A desired count of billions is not reckoned with at once: a plan names a provider for
+// each task that it starts, and would not fit into memory.
+func TestStartsAreBounded(t *testing.T) {
+	w := newWorld()
+	w.service = &gantry.Service{Name: "web", Cluster: "prod", Status: gantry.ServiceActive, Configuration: &ecsapi.DeploymentConfiguration{},
+		DesiredCount: 50 * mostStarts, Providers: []ecsapi.CapacityProviderStrategyItem{{CapacityProvider: new("a"), Weight: new(int32(1))}}}
+	w.history = &gantry.ServiceHistory{Cluster: "prod", Service: "web"}
+	w.deploy()
+	plan := MakePlan(w.now, w.look(), w.set)
+	if len(plan.Starts) != 1 || plan.Starts[0].Count != mostStarts || len(plan.Starts[0].Providers) != mostStarts {
+		t.Errorf("%d starts, of %d tasks", len(plan.Starts), plan.Starts[0].Count)
+	}
+}

@@ -62,6 +62,11 @@ func (c *Controller) look(tx *store.Tx, key string, set *gantry.TaskSet) (look L
 // would make others wait.
 const mostChanges = 250
 
+// mostStarts is how many tasks of one kind a plan starts. Where more are missing the next
+// look, for which the first of these ask, goes on: a desired count of billions is no
+// reason to reckon with billions of tasks.
+const mostStarts = 10_000
+
 // changes is how many tasks can be started, or stopped and reckoned, in an update of so
 // many rows: a task that starts takes two, and what is remembered of the service three.
 func changes(rows int) int { return min(mostChanges, (rows-3)/2) }

@@ -75,6 +75,7 @@ func (p *planner) start(s Start) bool {
 			return false
 		}
 	}
+	s.Count = min(s.Count, mostStarts)
 	if s = p.first(s); s.Count == 0 {
 		return false
 	}
