@@ -10,20 +10,28 @@ import (
 	"gantry/bench/client"
 )
 
-// serveBare answers every request with so many bytes: what net/http and the load's
+// A bareServer answers every request with so many bytes: what net/http and the load's
 // side cost alone.
-func serveBare(size int) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+type bareServer struct{ ln net.Listener }
+
+func (s *bareServer) open(w wish) (ready, error) {
+	var err error
+	if s.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return ready{}, err
 	}
-	defer ln.Close()
-	answer := bytes.Repeat([]byte("x"), size)
-	length := []string{strconv.Itoa(size)}
-	go http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answer := bytes.Repeat([]byte("x"), w.Number)
+	length := []string{strconv.Itoa(w.Number)}
+	go http.Serve(s.ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.Header()["Content-Length"] = length
 		w.Write(answer)
 	}))
-	return announce(ready{API: client.API{Address: ln.Addr().String()}})
+	return ready{API: client.API{Address: s.ln.Addr().String()}}, nil
+}
+
+func (s *bareServer) close() error {
+	if s.ln == nil {
+		return nil
+	}
+	return s.ln.Close()
 }

@@ -53,16 +53,16 @@ func (s *series) print(name string) {
 // measureCalls runs the loads on two control planes and the bare server in turns.
 func measureCalls(o options) (err error) {
 	began := time.Now()
-	small, err := start("plane", few, o.profile)
+	small, err := start(planeRole, wish{few, o.profile})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, small.end()) }()
-	large, err := start("plane", many, o.profile)
+	defer func() { err = errors.Join(err, small.End()) }()
+	large, err := start(planeRole, wish{many, o.profile})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, large.end()) }()
+	defer func() { err = errors.Join(err, large.End()) }()
 	fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
 	if o.only == "" || o.only == "read" {
 		for _, r := range readings {
@@ -77,10 +77,10 @@ func measureCalls(o options) (err error) {
 	return nil
 }
 
-func measureRun(o options, small, large *child) (err error) {
+func measureRun(o options, small, large *peer) (err error) {
 	var full, paced [2]series
 	for range o.rounds {
-		for i, c := range []*child{small, large} {
+		for i, c := range []*peer{small, large} {
 			load, err := runLoad(c)
 			if err != nil {
 				return err
@@ -106,7 +106,7 @@ func measureRun(o options, small, large *child) (err error) {
 	fmt.Printf("\nRunTask at %d/s, latency from when each was due\n", pacedRate)
 	paced[0].print(fmt.Sprintf("  beside %d tasks", few))
 	paced[1].print(fmt.Sprintf("  beside %d tasks", many))
-	for i, c := range []*child{small, large} {
+	for i, c := range []*peer{small, large} {
 		running, pending, err := c.counts()
 		if err != nil {
 			return err
@@ -117,8 +117,8 @@ func measureRun(o options, small, large *child) (err error) {
 }
 
 // round measures once.
-func (s *series) round(c *child, load func() (client.Result, error)) error {
-	clock, own := measure.Start(c.pid(), os.Getpid()), measure.CPU(os.Getpid())
+func (s *series) round(c *peer, load func() (client.Result, error)) error {
+	clock, own := measure.Start(c.Pid(), os.Getpid()), measure.CPU(os.Getpid())
 	r, err := load()
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func bareRatio(s, bare *series) float64 {
 var noFailures = []byte(`"failures":[]`)
 
 // counts are how many tasks run and wait.
-func (c *child) counts() (running, pending int32, err error) {
+func (c *peer) counts() (running, pending int32, err error) {
 	var out ecsapi.DescribeClustersOutput
 	err = c.API.Call("DescribeClusters", &ecsapi.DescribeClustersInput{Clusters: []string{cluster}}, &out)
 	if err != nil || len(out.Clusters) != 1 {
@@ -152,7 +152,7 @@ func (c *child) counts() (running, pending int32, err error) {
 const settleWithin = 20 * time.Second
 
 // settle waits until the agent has no work, so that the next round is not measured with this one's.
-func (c *child) settle() error {
+func (c *peer) settle() error {
 	for end := time.Now().Add(settleWithin); ; time.Sleep(20 * time.Millisecond) {
 		_, pending, err := c.counts()
 		if err != nil || pending == 0 {

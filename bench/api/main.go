@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"gantry/bench/alone"
+	"gantry/bench/child"
 	"gantry/bench/measure"
 	"gantry/bench/plane"
 )
@@ -33,7 +34,7 @@ type options struct {
 }
 
 func main() {
-	if role := os.Getenv(roleVariable); role != "" {
+	if role := child.Role(); role != "" {
 		if os.Getenv("GOGC") == "" {
 			debug.SetGCPercent(plane.GCPercent)
 		}

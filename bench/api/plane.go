@@ -22,64 +22,80 @@ var agentKey = &gantry.Principal{AccessKeyID: "AKIABENCHBENCHBENCH1", SecretKey:
 // comeUp bounds how long the agent may take until tasks can be placed on it.
 const comeUp = 30 * time.Second
 
-// servePlane serves a control plane with so many tasks, and an agent that works, until
-// the parent is done.
-func servePlane(tasks int, profile string) (err error) {
-	dir, err := os.MkdirTemp("", "gantry-bench")
-	if err != nil {
-		return err
+// A controlPlane is one with so many tasks, and an agent that works.
+type controlPlane struct {
+	dir    string
+	plane  *plane.Plane
+	stop   context.CancelFunc
+	runs   *errgroup.Group
+	cpu    *os.File // profiles under way; nil for none
+	allocs *os.File
+}
+
+func (s *controlPlane) open(w wish) (ready, error) {
+	var err error
+	if s.dir, err = os.MkdirTemp("", "gantry-bench"); err != nil {
+		return ready{}, err
 	}
-	defer os.RemoveAll(dir)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return ready{}, err
 	}
-	defer ln.Close()
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	p, err := plane.Open(ctx, filepath.Join(dir, "state"), "http://"+ln.Addr().String())
+	address := ln.Addr().String()
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	if s.plane, err = plane.Open(ctx, filepath.Join(s.dir, "state"), "http://"+address); err != nil {
+		return ready{}, err
+	}
+	described, err := seed(ctx, s.plane, w.Number)
 	if err != nil {
-		return err
+		return ready{}, err
 	}
-	defer p.Store.Close()
-	described, err := seed(ctx, p, tasks)
-	if err != nil {
-		return err
+	if err := s.plane.AddKeys(ctx, agentKey); err != nil {
+		return ready{}, err
 	}
-	if err := p.AddKeys(ctx, agentKey); err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.Run(ctx, ln) })
-	g.Go(func() error {
-		return plane.RunMachine(ctx, filepath.Join(dir, "agent"), ln.Addr().String(), cluster, agentKey)
+	s.runs, ctx = errgroup.WithContext(ctx)
+	s.runs.Go(func() error { return s.plane.Run(ctx, ln) })
+	s.runs.Go(func() error {
+		return plane.RunMachine(ctx, filepath.Join(s.dir, "agent"), address, cluster, agentKey)
 	})
-	if err := agentConnected(ctx, p); err != nil {
+	if err := agentConnected(ctx, s.plane); err != nil {
+		return ready{}, err
+	}
+	return ready{API: plane.API(address), Describe: described}, s.profile(w)
+}
+
+// profile begins the profiles that are wished for; close ends them.
+func (s *controlPlane) profile(w wish) (err error) {
+	if w.Profile == "" {
+		return nil
+	}
+	if s.allocs, err = os.Create(filepath.Join(w.Profile, "api-allocs-"+strconv.Itoa(w.Number)+".pprof")); err != nil {
 		return err
 	}
-	if profile != "" {
-		f, err := os.Create(filepath.Join(profile, "api-"+strconv.Itoa(tasks)+".pprof"))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-		g, err := os.Create(filepath.Join(profile, "api-allocs-"+strconv.Itoa(tasks)+".pprof"))
-		if err != nil {
-			return err
-		}
-		defer g.Close()
-		defer func() { pprof.Lookup("allocs").WriteTo(g, 0) }()
+	if s.cpu, err = os.Create(filepath.Join(w.Profile, "api-"+strconv.Itoa(w.Number)+".pprof")); err != nil {
+		return err
 	}
-	err = announce(ready{API: plane.API(ln.Addr().String()), Describe: described})
-	stop()
-	if ended := g.Wait(); !errors.Is(ended, context.Canceled) {
-		err = errors.Join(err, ended)
+	return pprof.StartCPUProfile(s.cpu)
+}
+
+func (s *controlPlane) close() (err error) {
+	if s.cpu != nil {
+		pprof.StopCPUProfile()
+		err = errors.Join(s.cpu.Close(), pprof.Lookup("allocs").WriteTo(s.allocs, 0), s.allocs.Close())
 	}
-	return err
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.runs != nil {
+		if ended := s.runs.Wait(); !errors.Is(ended, context.Canceled) {
+			err = errors.Join(err, ended)
+		}
+	}
+	if s.plane != nil {
+		err = errors.Join(err, s.plane.Store.Close())
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
 // agentConnected returns when tasks can be placed.

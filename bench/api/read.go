@@ -6,19 +6,20 @@ import (
 	"fmt"
 
 	"gantry/bench/client"
+	"gantry/bench/plane"
 	"gantry/internal/wire/ecsapi"
 )
 
 // readings are what is measured.
 var readings = []reading{
 	{"DescribeTasks of 100 tasks", describeLoad},
-	{"ListTasks, a page of 100", func(c *child) (client.Load, error) {
+	{"ListTasks, a page of 100", func(c *peer) (client.Load, error) {
 		return c.load("ListTasks", &ecsapi.ListTasksInput{Cluster: new(cluster)})
 	}},
-	{"ListTasks of one service, a page of 100", func(c *child) (client.Load, error) {
+	{"ListTasks of one service, a page of 100", func(c *peer) (client.Load, error) {
 		return c.load("ListTasks", &ecsapi.ListTasksInput{Cluster: new(cluster), ServiceName: new(serviceName(3))})
 	}},
-	{fmt.Sprintf("DescribeServices of %d services, which have all tasks and %d events each", services, events), func(c *child) (client.Load, error) {
+	{fmt.Sprintf("DescribeServices of %d services, which have all tasks and %d events each", services, events), func(c *peer) (client.Load, error) {
 		in := &ecsapi.DescribeServicesInput{Cluster: new(cluster)}
 		for i := range services {
 			in.Services = append(in.Services, serviceName(i))
@@ -30,15 +31,15 @@ var readings = []reading{
 // A reading is a call that changes nothing.
 type reading struct {
 	name string
-	load func(*child) (client.Load, error)
+	load func(*peer) (client.Load, error)
 }
 
 // measureReading measures one on both control planes, and beside them a bare server that
 // answers as many bytes as the large one does.
-func measureReading(o options, small, large *child, r reading) (err error) {
+func measureReading(o options, small, large *peer, r reading) (err error) {
 	loads := make([]client.Load, 2)
 	size := 0
-	for i, c := range []*child{small, large} {
+	for i, c := range []*peer{small, large} {
 		if loads[i], err = r.load(c); err != nil {
 			return err
 		}
@@ -46,16 +47,16 @@ func measureReading(o options, small, large *child, r reading) (err error) {
 			return err
 		}
 	}
-	bare, err := start("bare", size, "")
+	bare, err := start(bareRole, wish{Number: size})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bare.end()) }()
+	defer func() { err = errors.Join(err, bare.End()) }()
 	loads = append(loads, client.Load{Address: bare.API.Address, Request: loads[0].Request, Connections: connections})
 	var got [3]series
 	var paced series
 	for range o.rounds {
-		for i, c := range []*child{small, large, bare} {
+		for i, c := range []*peer{small, large, bare} {
 			if err := got[i].round(c, func() (client.Result, error) { return loads[i].Saturate(o.length) }); err != nil {
 				return err
 			}
@@ -75,7 +76,7 @@ func measureReading(o options, small, large *child, r reading) (err error) {
 }
 
 // load is one call, made again and again.
-func (c *child) load(operation string, in any) (client.Load, error) {
+func (c *peer) load(operation string, in any) (client.Load, error) {
 	request, err := c.API.Sign(operation, in)
 	l := client.Load{Address: c.API.Address, Request: request, Connections: connections}
 	if operation != "ListTasks" { // which tells of no failures
@@ -84,12 +85,12 @@ func (c *child) load(operation string, in any) (client.Load, error) {
 	return l, err
 }
 
-func describeLoad(c *child) (client.Load, error) {
+func describeLoad(c *peer) (client.Load, error) {
 	return c.load("DescribeTasks", &ecsapi.DescribeTasksInput{Cluster: new(cluster), Tasks: c.Describe})
 }
 
-func runLoad(c *child) (client.Load, error) {
-	return c.load("RunTask", &ecsapi.RunTaskInput{Cluster: new(cluster), TaskDefinition: new(family), Count: new(int32(1))})
+func runLoad(c *peer) (client.Load, error) {
+	return c.load("RunTask", &ecsapi.RunTaskInput{Cluster: new(cluster), TaskDefinition: new(plane.Family), Count: new(int32(1))})
 }
 
 // sizeOf is the size of a load's answer.

@@ -16,29 +16,11 @@ import (
 
 const (
 	cluster = "bench"
-	family  = "web"
 	// perInstance is how many tasks each seeded container instance holds; that fills it.
 	perInstance = 100
 	// perUpdate is how many tasks are seeded in one transaction.
 	perUpdate = 500
-	taskCPU   = 256
-	taskMiB   = 512
 )
-
-// definition is that of all tasks: a web server with a dynamic host port, a log, and a few settings.
-var definition = &ecsapi.RegisterTaskDefinitionInput{
-	Family: new(family), NetworkMode: ecsapi.NetworkModeBridge,
-	ContainerDefinitions: []ecsapi.ContainerDefinition{{
-		Name: new("web"), Image: new(plane.Image), Cpu: new(int32(taskCPU)), Memory: new(int32(taskMiB)),
-		PortMappings: []ecsapi.PortMapping{{ContainerPort: new(int32(8080)), HostPort: new(int32(0))}},
-		Environment: []ecsapi.KeyValuePair{
-			{Name: new("STAGE"), Value: new("production")}, {Name: new("LOG_LEVEL"), Value: new("info")},
-		},
-		LogConfiguration: &ecsapi.LogConfiguration{LogDriver: ecsapi.LogDriverAwslogs, Options: map[string]string{
-			"awslogs-group": "/bench/web", "awslogs-region": string(plane.Place.Region), "awslogs-stream-prefix": "bench",
-		}},
-	}},
-}
 
 // services is how many services have the seeded tasks, each as many, and events how many
 // events each has: as many as are kept.
@@ -55,14 +37,14 @@ func seed(ctx context.Context, p *plane.Plane, tasks int) ([]string, error) {
 	if _, err := ops.CreateCluster(asRoot, &ecsapi.CreateClusterInput{ClusterName: new(cluster)}); err != nil {
 		return nil, err
 	}
-	registered, err := ops.RegisterTaskDefinition(asRoot, definition)
+	registered, err := ops.RegisterTaskDefinition(asRoot, plane.Definition)
 	if err != nil {
 		return nil, err
 	}
 	startedBy := make([]string, services)
 	for i := range services {
 		made, err := ops.CreateService(asRoot, &ecsapi.CreateServiceInput{
-			Cluster: new(cluster), ServiceName: new(serviceName(i)), TaskDefinition: new(family), DesiredCount: new(int32(tasks / services)),
+			Cluster: new(cluster), ServiceName: new(serviceName(i)), TaskDefinition: new(plane.Family), DesiredCount: new(int32(tasks / services)),
 		})
 		if err != nil {
 			return nil, err
@@ -113,7 +95,7 @@ func isFull(id gantry.InstanceID) bool { return strings.HasPrefix(string(id), fu
 
 // putInstance writes an instance that could run the task, had it any room left.
 func putInstance(tx *store.Tx, id gantry.InstanceID, attributes []ecsapi.Attribute, now time.Time) {
-	room := gantry.Resources{CPU: perInstance * taskCPU, Memory: perInstance * taskMiB}
+	room := gantry.Resources{CPU: perInstance * plane.TaskCPU, Memory: perInstance * plane.TaskMiB}
 	store.Instances.Put(tx, &gantry.Instance{
 		ID: id, Cluster: cluster, Status: ecsapi.ContainerInstanceStatusActive, LaunchType: ecsapi.LaunchTypeEc2,
 		Version: 1, Attributes: attributes, Registered: room, RegisteredAt: now,
@@ -125,7 +107,7 @@ func putInstance(tx *store.Tx, id gantry.InstanceID, attributes []ecsapi.Attribu
 // runningTask is the i-th task, of the service that has started it.
 func runningTask(i int, startedBy string, now time.Time) *gantry.Task {
 	return &gantry.Task{
-		ID: taskID(i), Cluster: cluster, Definition: family + ":1", Instance: fullInstance(i / perInstance),
+		ID: taskID(i), Cluster: cluster, Definition: plane.Family + ":1", Instance: fullInstance(i / perInstance),
 		Zone: string(plane.Place.Region) + "a", Architecture: "x86_64", LaunchType: ecsapi.LaunchTypeEc2,
 		LastStatus: gantry.Running, DesiredStatus: gantry.Running, Version: 3,
 		Group: gantry.ServiceGroup(serviceName(i % services)), StartedBy: startedBy,
@@ -136,7 +118,7 @@ func runningTask(i int, startedBy string, now time.Time) *gantry.Task {
 				BindIP: new("0.0.0.0"), ContainerPort: new(int32(8080)), HostPort: new(int32(32768 + i%perInstance)), Protocol: "tcp",
 			}},
 		}},
-		Reserved:  gantry.Resources{CPU: taskCPU, Memory: taskMiB},
+		Reserved:  gantry.Resources{CPU: plane.TaskCPU, Memory: plane.TaskMiB},
 		CreatedAt: now, ConnectivityAt: now, PullStartedAt: now, PullStoppedAt: now, StartedAt: now,
 	}
 }

@@ -146,7 +146,8 @@ func (a *agent) publish(ctx context.Context, conn *websocket.Conn) {
 	}
 }
 
-// capabilities is how many attributes a genuine agent registers beside its own.
+// capabilities are attributes without a value that a genuine agent registers: what it and
+// its machine can do. Those of the versions of Docker's API come on top.
 var capabilities = []string{
 	"com.amazonaws.ecs.capability.privileged-container", "com.amazonaws.ecs.capability.logging-driver.json-file",
 	"com.amazonaws.ecs.capability.logging-driver.awslogs", "com.amazonaws.ecs.capability.logging-driver.none",

@@ -73,7 +73,7 @@ func runOne(at client.API) (answered, running time.Duration, err error) {
 	}
 	defer conn.Close()
 	began := time.Now()
-	request, err := at.Sign("RunTask", &ecsapi.RunTaskInput{Cluster: new(cluster), TaskDefinition: new(family)})
+	request, err := at.Sign("RunTask", &ecsapi.RunTaskInput{Cluster: new(cluster), TaskDefinition: new(plane.Family)})
 	if err != nil {
 		return 0, 0, err
 	}

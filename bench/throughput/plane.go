@@ -27,25 +27,7 @@ import (
 
 const (
 	cluster = "bench"
-	family  = "web"
-	taskCPU = 256
-	taskMiB = 512
 )
-
-// definition is that of all tasks: a web server with a dynamic host port, a log, and a few settings.
-var definition = &ecsapi.RegisterTaskDefinitionInput{
-	Family: new(family), NetworkMode: ecsapi.NetworkModeBridge,
-	ContainerDefinitions: []ecsapi.ContainerDefinition{{
-		Name: new("web"), Image: new(plane.Image), Cpu: new(int32(taskCPU)), Memory: new(int32(taskMiB)),
-		PortMappings: []ecsapi.PortMapping{{ContainerPort: new(int32(8080)), HostPort: new(int32(0))}},
-		Environment: []ecsapi.KeyValuePair{
-			{Name: new("STAGE"), Value: new("production")}, {Name: new("LOG_LEVEL"), Value: new("info")},
-		},
-		LogConfiguration: &ecsapi.LogConfiguration{LogDriver: ecsapi.LogDriverAwslogs, Options: map[string]string{
-			"awslogs-group": "/bench/web", "awslogs-region": string(plane.Place.Region), "awslogs-stream-prefix": "bench",
-		}},
-	}},
-}
 
 // What the parent asks of a control plane.
 type (
@@ -132,7 +114,7 @@ func (s *server) open(in openIn) (client.API, error) {
 	if _, err := ops.CreateCluster(root, &ecsapi.CreateClusterInput{ClusterName: new(cluster)}); err != nil {
 		return client.API{}, err
 	}
-	if _, err := ops.RegisterTaskDefinition(root, definition); err != nil {
+	if _, err := ops.RegisterTaskDefinition(root, plane.Definition); err != nil {
 		return client.API{}, err
 	}
 	s.ended = make(chan error, 1)
@@ -180,12 +162,12 @@ func memoryNow() (memory, error) {
 // scheduler asks for them; it gives the places back. The result is µs a task.
 func (s *server) decide(in decide) (float64, error) {
 	snap := s.plane.Store.View()
-	d, ok := store.Definitions.Get(snap, family+":1")
+	d, ok := store.Definitions.Get(snap, plane.Family+":1")
 	if !ok {
 		return 0, fmt.Errorf("the definition is gone")
 	}
 	spec := placement.Spec{
-		Group: "service:decide", Demand: placement.Demand{CPU: taskCPU, Memory: taskMiB},
+		Group: "service:decide", Demand: placement.Demand{CPU: plane.TaskCPU, Memory: plane.TaskMiB},
 		Requires: d.Wire.RequiresAttributes, Strategies: placement.ServiceStrategies(),
 	}
 	var took time.Duration

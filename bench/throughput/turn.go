@@ -15,6 +15,7 @@ import (
 	"gantry/bench/child"
 	"gantry/bench/client"
 	"gantry/bench/measure"
+	"gantry/bench/plane"
 	"gantry/bench/sim"
 	"gantry/internal/wire/ecsapi"
 )
@@ -70,7 +71,7 @@ func takeTurn(o options, instances int, batched bool) (t *turn, err error) {
 	}
 	if err := f.Ask("connect", sim.Config{
 		Address: at.Address, Region: at.Region, Cluster: cluster, Agents: instances, Zones: zones,
-		CPU: room * taskCPU, Memory: room * taskMiB, Batched: batched, Telemetry: o.telemetry,
+		CPU: room * plane.TaskCPU, Memory: room * plane.TaskMiB, Batched: batched, Telemetry: o.telemetry,
 	}, nil); err != nil {
 		return nil, err
 	}
@@ -148,7 +149,7 @@ func (t *turn) deploy(p, f *child.Child, at client.API) error {
 	clock, agents, began := measure.Start(p.Pid()), measure.CPU(f.Pid()), time.Now()
 	for i := range t.services {
 		if err := at.Call("CreateService", &ecsapi.CreateServiceInput{
-			Cluster: new(cluster), ServiceName: new(serviceName(i)), TaskDefinition: new(family), DesiredCount: new(int32(t.tasks / t.services)),
+			Cluster: new(cluster), ServiceName: new(serviceName(i)), TaskDefinition: new(plane.Family), DesiredCount: new(int32(t.tasks / t.services)),
 		}, nil); err != nil {
 			return err
 		}
