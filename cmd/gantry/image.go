@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -80,50 +78,12 @@ func openArchive(name string, in io.Reader) (*os.File, error) {
 }
 
 func newImageLs() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List the images on this machine",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := findClient(cmd, dir)
-			if err != nil {
-				return err
-			}
-			var images []image
-			if err := c.get(cmd.Context(), "/images", &images); err != nil {
-				return err
-			}
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
-			fmt.Fprintln(t, "IMAGE\tDIGEST\tSIZE")
-			for _, i := range images {
-				fmt.Fprintf(t, "%s\t%.19s\t%.1f MiB\n", i.Name, i.Digest, float64(i.Size)/(1<<20))
-			}
-			return t.Flush()
-		},
-	}
-	addDataDir(cmd, &dir)
-	return cmd
+	return newLs("List the images on this machine", "/images", "IMAGE\tDIGEST\tSIZE", func(i image) string {
+		return fmt.Sprintf("%s\t%.19s\t%.1f MiB", i.Name, i.Digest, float64(i.Size)/(1<<20))
+	})
 }
 
 func newImageRm() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:   "rm IMAGE",
-		Short: "Forget an image that was loaded; machines that have fetched it keep it until nobody uses it",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := findClient(cmd, dir)
-			if err != nil {
-				return err
-			}
-			if err := c.send(cmd.Context(), http.MethodDelete, "/images", url.Values{"name": {args[0]}}, nil, &struct{}{}); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "removed", args[0])
-			return err
-		},
-	}
-	addDataDir(cmd, &dir)
-	return cmd
+	return newRemoval("rm IMAGE", "Forget an image that was loaded; machines that have fetched it keep it until nobody uses it", "/images", "name",
+		func(name string, _ struct{}) string { return "removed " + name })
 }

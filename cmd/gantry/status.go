@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -26,12 +25,7 @@ func newStatus() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				text, err := json.MarshalIndent(s, "", "  ")
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(out, string(text))
-				return err
+				return printJSON(out, s)
 			}
 			fmt.Fprintf(out, "gantry %s at %s, region %s, account %s\ndata dir %s, revision %d\n%s\n\n",
 				s.Version, s.Endpoint, s.Region, s.Account, s.DataDir, s.Revision, s.Machine)

@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"gantry/internal/join"
@@ -128,122 +128,48 @@ func (c *client) warnLoopback(out io.Writer) error {
 }
 
 func newTokenLs() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List the tokens and activations",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := findClient(cmd, dir)
-			if err != nil {
-				return err
-			}
-			var tokens []join.TokenReport
-			if err := c.get(cmd.Context(), "/tokens", &tokens); err != nil {
-				return err
-			}
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
-			fmt.Fprintln(t, "TOKEN\tCLUSTER\tLAUNCH TYPE\tJOINED\tEXPIRES")
-			for _, k := range tokens {
-				cluster, launch, expires := k.Cluster, "EC2, EXTERNAL", k.ExpiresAt.Format(time.RFC3339)
-				if cluster == "" {
-					cluster = "any"
-				}
-				if k.External {
-					launch = "EXTERNAL"
-				}
-				if k.Expired {
-					expires = "expired"
-				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%d of %d\t%s\n", k.ID, cluster, launch, k.Uses, k.Limit, expires)
-			}
-			return t.Flush()
-		},
-	}
-	addDataDir(cmd, &dir)
-	return cmd
+	return newLs("List the tokens and activations", "/tokens", "TOKEN\tCLUSTER\tLAUNCH TYPE\tJOINED\tEXPIRES", func(k join.TokenReport) string {
+		cluster, launch, expires := k.Cluster, "EC2, EXTERNAL", k.ExpiresAt.Format(time.RFC3339)
+		if cluster == "" {
+			cluster = "any"
+		}
+		if k.External {
+			launch = "EXTERNAL"
+		}
+		if k.Expired {
+			expires = "expired"
+		}
+		return fmt.Sprintf("%s\t%s\t%s\t%d of %d\t%s", k.ID, cluster, launch, k.Uses, k.Limit, expires)
+	})
 }
 
 func newTokenRevoke() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:   "revoke TOKEN",
-		Short: "Take a token or an activation back; machines that have joined by it stay",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := findClient(cmd, dir)
-			if err != nil {
-				return err
-			}
-			var gone join.TokenReport
-			if err := c.send(cmd.Context(), http.MethodDelete, "/tokens", url.Values{"token": {args[0]}}, nil, &gone); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "revoked", gone.ID)
-			return err
-		},
-	}
-	addDataDir(cmd, &dir)
-	return cmd
+	return newRemoval("revoke TOKEN", "Take a token or an activation back; machines that have joined by it stay", "/tokens", "token",
+		func(_ string, gone join.TokenReport) string { return "revoked " + gone.ID })
 }
 
 func newAgentLs() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List the agents that may speak for container instances (at the server)",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := findClient(cmd, dir)
-			if err != nil {
-				return err
+	return newLs("List the agents that may speak for container instances (at the server)", "/agents",
+		"INSTANCE\tCLUSTER\tSTATUS\tCONNECTED\tHOST\tKEY\tJOINED BY", func(a join.AgentReport) string {
+			instance, host, by := a.Instance, a.Host, a.Token
+			if instance == "" {
+				instance = "-"
 			}
-			var agents []join.AgentReport
-			if err := c.get(cmd.Context(), "/agents", &agents); err != nil {
-				return err
+			if by == "" {
+				host, by = "this machine", "-"
 			}
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
-			fmt.Fprintln(t, "INSTANCE\tCLUSTER\tSTATUS\tCONNECTED\tHOST\tKEY\tJOINED BY")
-			for _, a := range agents {
-				instance, host, by := a.Instance, a.Host, a.Token
-				if instance == "" {
-					instance = "-"
-				}
-				if by == "" {
-					host, by = "this machine", "-"
-				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%t\t%s\t%s\t%s\n", instance, a.Cluster, a.Status, a.Connected, host, a.Key, by)
-			}
-			return t.Flush()
-		},
-	}
-	addDataDir(cmd, &dir)
-	return cmd
+			return fmt.Sprintf("%s\t%s\t%s\t%t\t%s\t%s\t%s", instance, a.Cluster, a.Status, a.Connected, host, a.Key, by)
+		})
 }
 
 func newAgentRevoke() *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:   "revoke INSTANCE|KEY",
-		Short: "Take an agent's key back: its sessions end at once, and its calls are refused (at the server)",
-		Long: `Take an agent's key back, named by its container instance or by the key's id. Its
+	cmd := newRemoval("revoke INSTANCE|KEY", "Take an agent's key back: its sessions end at once, and its calls are refused (at the server)", "/agents", "agent",
+		func(_ string, gone join.AgentReport) string {
+			return strings.TrimSpace("revoked " + gone.Key + " " + gone.Instance)
+		})
+	cmd.Long = `Take an agent's key back, named by its container instance or by the key's id. Its
 sessions end at once, and its calls are refused. What runs on its machine runs on,
-and nobody hears of it: deregister the container instance to give its tasks up.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := findClient(cmd, dir)
-			if err != nil {
-				return err
-			}
-			var gone join.AgentReport
-			if err := c.send(cmd.Context(), http.MethodDelete, "/agents", url.Values{"agent": {args[0]}}, nil, &gone); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "revoked", gone.Key, gone.Instance)
-			return err
-		},
-	}
-	addDataDir(cmd, &dir)
+and nobody hears of it: deregister the container instance to give its tasks up.`
 	return cmd
 }
 
