@@ -12,39 +12,29 @@ import (
 // deleteService has a service's tasks stopped and then the service INACTIVE. Without
 // force it has to be scaled to 0 and to be so.
 func (s *Service) deleteService(ctx context.Context, in *ecsapi.DeleteServiceInput) (*ecsapi.DeleteServiceOutput, error) {
-	var out *gantry.Service
-	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
-		c, err := s.cluster(tx, in.Cluster)
-		if err != nil {
-			return err
-		}
-		sv, err := s.activeService(tx, c.Name, *in.Service)
-		if err != nil {
-			return err
-		}
+	out, err := s.changeActive(ctx, in.Cluster, *in.Service, func(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service) (*gantry.Service, error) {
 		if !wire.Value(in.Force) && sv.Scheduling == ecsapi.SchedulingStrategyReplica {
 			if sv.DesiredCount > 0 {
-				return invalid("The service cannot be stopped while it is scaled above 0.")
+				return nil, invalid("The service cannot be stopped while it is scaled above 0.")
 			}
 			for t := range store.TasksByGroup.All(tx, string(c.Name)+"/"+string(gantry.ServiceGroup(string(sv.Name)))) {
 				if t.LastStatus != gantry.Stopped && t.Revision() != "" {
-					return invalid("The service cannot be stopped while deployments are active.")
+					return nil, invalid("The service cannot be stopped while deployments are active.")
 				}
 			}
 		}
 		for range store.TaskSets.All(tx, sv.Key()+"/") {
 			if !wire.Value(in.Force) {
-				return invalid("The service cannot be stopped while deployments are active.")
+				return nil, invalid("The service cannot be stopped while deployments are active.")
 			}
 		}
 		next := *sv
 		next.Status, next.DesiredCount = gantry.ServiceDraining, 0
-		out = &next
-		store.Services.Put(tx, out)
-		return nil
+		store.Services.Put(tx, &next)
+		return &next, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &ecsapi.DeleteServiceOutput{Service: s.showService(s.store.View(), out, true)}, nil
+	return &ecsapi.DeleteServiceOutput{Service: out}, nil
 }

@@ -26,23 +26,35 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 	}); err != nil {
 		return nil, err
 	}
+	out, err := s.changeActive(ctx, in.Cluster, *in.Service, func(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service) (*gantry.Service, error) {
+		return s.changeService(tx, c, sv, in)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &ecsapi.UpdateServiceOutput{Service: out}, nil
+}
+
+// changeActive lets change write an ACTIVE service anew, in one transaction, and shows what
+// has become of it.
+func (s *Service) changeActive(ctx context.Context, cluster *string, ref string, change func(*store.Tx, *gantry.Cluster, *gantry.Service) (*gantry.Service, error)) (*ecsapi.Service, error) {
 	var out *gantry.Service
 	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
-		c, err := s.cluster(tx, in.Cluster)
+		c, err := s.cluster(tx, cluster)
 		if err != nil {
 			return err
 		}
-		sv, err := s.activeService(tx, c.Name, *in.Service)
+		sv, err := s.activeService(tx, c.Name, ref)
 		if err != nil {
 			return err
 		}
-		out, err = s.changeService(tx, c, sv, in)
+		out, err = change(tx, c, sv)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &ecsapi.UpdateServiceOutput{Service: s.showService(s.store.View(), out, true)}, nil
+	return s.showService(s.store.View(), out, true), nil
 }
 
 // changeService writes a service as the request wants it, and begins a deployment
