@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -54,6 +55,15 @@ func within[N int32 | float64](name string, given *N, least, most N) error {
 	return invalid("deploymentConfiguration.%s is %v; it must be between %v and %v.", name, *given, least, most)
 }
 
+// tenths checks a percentage that may have one digit behind the point.
+func tenths(name string, given *float64) error {
+	const almost = 1e-6 // what is written 33.3 is not quite that
+	if given == nil || math.Abs(*given*10-math.Round(*given*10)) < almost {
+		return nil
+	}
+	return invalid("deploymentConfiguration.%s is %v; it must be a multiple of 0.1.", name, *given)
+}
+
 func checkBreaker(b *ecsapi.DeploymentCircuitBreaker) error {
 	c := b.ThresholdConfiguration
 	if c == nil {
@@ -94,7 +104,7 @@ func checkShift(c *ecsapi.DeploymentConfiguration) error {
 			return invalid("deploymentConfiguration.linearConfiguration is for the deployment strategy LINEAR; this is %s.", c.Strategy)
 		}
 		const leastStep = 3.0
-		if err := within("linearConfiguration.stepPercent", l.StepPercent, leastStep, mostPercent); err != nil {
+		if err := cmp.Or(within("linearConfiguration.stepPercent", l.StepPercent, leastStep, mostPercent), tenths("linearConfiguration.stepPercent", l.StepPercent)); err != nil {
 			return err
 		}
 		if err := within("linearConfiguration.stepBakeTimeInMinutes", l.StepBakeTimeInMinutes, 0, mostBake); err != nil {
@@ -106,7 +116,7 @@ func checkShift(c *ecsapi.DeploymentConfiguration) error {
 			return invalid("deploymentConfiguration.canaryConfiguration is for the deployment strategy CANARY; this is %s.", c.Strategy)
 		}
 		const leastCanary = 0.1
-		if err := within("canaryConfiguration.canaryPercent", l.CanaryPercent, leastCanary, mostPercent); err != nil {
+		if err := cmp.Or(within("canaryConfiguration.canaryPercent", l.CanaryPercent, leastCanary, mostPercent), tenths("canaryConfiguration.canaryPercent", l.CanaryPercent)); err != nil {
 			return err
 		}
 		return within("canaryConfiguration.canaryBakeTimeInMinutes", l.CanaryBakeTimeInMinutes, 0, mostBake)

@@ -190,6 +190,8 @@ func TestServiceRefusals(t *testing.T) {
 			"InvalidParameterException: deploymentConfiguration.linearConfiguration is for the deployment strategy LINEAR; this is CANARY."},
 		{"small linear steps", configured(&configuration{Strategy: ecsapi.DeploymentStrategyLinear, LinearConfiguration: &ecsapi.LinearConfiguration{StepPercent: new(2.9)}}),
 			"InvalidParameterException: deploymentConfiguration.linearConfiguration.stepPercent is 2.9; it must be between 3 and 100."},
+		{"steps that are no tenths", configured(&configuration{Strategy: ecsapi.DeploymentStrategyLinear, LinearConfiguration: &ecsapi.LinearConfiguration{StepPercent: new(3.05)}}),
+			"InvalidParameterException: deploymentConfiguration.linearConfiguration.stepPercent is 3.05; it must be a multiple of 0.1."},
 		{"a canary in linear", configured(&configuration{Strategy: ecsapi.DeploymentStrategyLinear, CanaryConfiguration: &ecsapi.CanaryConfiguration{}}),
 			"InvalidParameterException: deploymentConfiguration.canaryConfiguration is for the deployment strategy CANARY; this is LINEAR."},
 		{"a long canary", configured(&configuration{Strategy: ecsapi.DeploymentStrategyCanary, CanaryConfiguration: &ecsapi.CanaryConfiguration{CanaryBakeTimeInMinutes: new(int32(1441))}}),

@@ -119,6 +119,9 @@ func (s *Service) makeTaskSet(tx *store.Tx, sv *gantry.Service, in *ecsapi.Creat
 }
 
 func (s *Service) updateTaskSet(ctx context.Context, in *ecsapi.UpdateTaskSetInput) (*ecsapi.UpdateTaskSetOutput, error) {
+	if in.Scale.Value == nil {
+		return nil, invalid("scale.value is required: a percentage between 0 and 100.")
+	}
 	if err := checkScale(in.Scale); err != nil {
 		return nil, err
 	}

@@ -138,6 +138,8 @@ func TestTaskSetRefusals(t *testing.T) {
 		{"unknown definition", create(func(in *ecsapi.CreateTaskSetInput) { in.TaskDefinition = new("nope") }), "ClientException: TaskDefinition not found."},
 		{"more than all", create(func(in *ecsapi.CreateTaskSetInput) { in.Scale = &ecsapi.Scale{Value: new(100.5)} }), "InvalidParameterException: scale.value is 100.5; it has to be a percentage between 0 and 100."},
 		{"less than none", scale(*set.Id, -1), "InvalidParameterException: scale.value is -1; it has to be a percentage between 0 and 100."},
+		{"a scale without a value", call(w, w.ops.UpdateTaskSet, &ecsapi.UpdateTaskSetInput{Cluster: new("prod"), Service: new("web"), TaskSet: set.Id, Scale: &ecsapi.Scale{Unit: "PERCENT"}}),
+			"InvalidParameterException: scale.value is required: a percentage between 0 and 100."},
 		{"unit", create(func(in *ecsapi.CreateTaskSetInput) { in.Scale = &ecsapi.Scale{Unit: "TASKS"} }), "InvalidParameterException: Invalid value for scale.unit: TASKS. Valid values are: PERCENT."},
 		{"token", create(func(in *ecsapi.CreateTaskSetInput) { in.ClientToken = new("a b") }), "InvalidParameterException: clientToken contains invalid characters."},
 		{"launch type", create(func(in *ecsapi.CreateTaskSetInput) { in.LaunchType = "FARGATE" }), "UnsupportedFeatureException: The launchType FARGATE is not offered by gantry yet: use EC2 or EXTERNAL."},
