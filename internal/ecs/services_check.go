@@ -130,13 +130,35 @@ func checkPlacement(sv *gantry.Service, launch ecsapi.LaunchType, d *gantry.Defi
 	return err
 }
 
-// checkRebalancing: tasks that are not spread over the zones first are not to be moved
-// between them.
+// checkRebalancing refuses to move tasks between zones where that has no room beside the
+// desired count, or where zones are what the tasks are placed by otherwise.
 func checkRebalancing(sv *gantry.Service) error {
-	if sv.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled && !spreadsZones(sv) {
+	if sv.Rebalancing != ecsapi.AvailabilityZoneRebalancingEnabled {
+		return nil
+	}
+	switch {
+	case !spreadsZones(sv):
 		return invalid("availabilityZoneRebalancing needs a placementStrategy that spreads over attribute:ecs.availability-zone first, or none. Set it to DISABLED, or change the placementStrategy, and try again.")
+	case *sv.Configuration.MaximumPercent <= 100:
+		return invalid("AvailabilityZoneRebalancing does not support maximumPercent <= 100. Set it to DISABLED, or raise the maximumPercent, and try again.")
+	case bindsZones(sv):
+		return invalid("AvailabilityZoneRebalancing does not support placementConstraints on attribute:ecs.availability-zone. Set it to DISABLED, or leave the constraint out, and try again.")
 	}
 	return nil
+}
+
+// suitsRebalancing reports whether a service may be rebalanced.
+func suitsRebalancing(sv *gantry.Service) bool {
+	asked := *sv
+	asked.Rebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
+	return sv.Scheduling != ecsapi.SchedulingStrategyDaemon && checkRebalancing(&asked) == nil
+}
+
+// bindsZones reports whether a service's constraints say in which zones its tasks are to be.
+func bindsZones(sv *gantry.Service) bool {
+	return slices.ContainsFunc(sv.Constraints, func(c ecsapi.PlacementConstraint) bool {
+		return strings.Contains(wire.Value(c.Expression), "attribute:"+gantry.AttributeZone)
+	})
 }
 
 // spreadsZones reports whether a service's tasks are spread over the zones first.
@@ -150,8 +172,8 @@ func spreadsZones(sv *gantry.Service) bool {
 
 // defaultRebalancing is ENABLED for every service that it suits.
 func defaultRebalancing(sv *gantry.Service) ecsapi.AvailabilityZoneRebalancing {
-	if sv.Scheduling == ecsapi.SchedulingStrategyDaemon || !spreadsZones(sv) {
-		return ecsapi.AvailabilityZoneRebalancingDisabled
+	if suitsRebalancing(sv) {
+		return ecsapi.AvailabilityZoneRebalancingEnabled
 	}
-	return ecsapi.AvailabilityZoneRebalancingEnabled
+	return ecsapi.AvailabilityZoneRebalancingDisabled
 }

@@ -149,6 +149,14 @@ func TestServiceRefusals(t *testing.T) {
 			in.AvailabilityZoneRebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
 			in.PlacementStrategy = []ecsapi.PlacementStrategy{{Type: ecsapi.PlacementStrategyTypeBinpack, Field: new("cpu")}}
 		}), "InvalidParameterException: availabilityZoneRebalancing needs a placementStrategy that spreads over attribute:ecs.availability-zone first, or none. Set it to DISABLED, or change the placementStrategy, and try again."},
+		{"rebalancing without room", create(func(in *ecsapi.CreateServiceInput) {
+			in.AvailabilityZoneRebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
+			in.DeploymentConfiguration = &ecsapi.DeploymentConfiguration{MinimumHealthyPercent: new(int32(0)), MaximumPercent: new(int32(100))}
+		}), "InvalidParameterException: AvailabilityZoneRebalancing does not support maximumPercent <= 100. Set it to DISABLED, or raise the maximumPercent, and try again."},
+		{"rebalancing within zones", create(func(in *ecsapi.CreateServiceInput) {
+			in.AvailabilityZoneRebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
+			in.PlacementConstraints = []ecsapi.PlacementConstraint{{Type: ecsapi.PlacementConstraintTypeMemberOf, Expression: new("attribute:ecs.availability-zone in [a, b]")}}
+		}), "InvalidParameterException: AvailabilityZoneRebalancing does not support placementConstraints on attribute:ecs.availability-zone. Set it to DISABLED, or leave the constraint out, and try again."},
 
 		// Daemons.
 		{"daemon with a count", daemon(func(in *ecsapi.CreateServiceInput) { in.DesiredCount = new(int32(1)) }),

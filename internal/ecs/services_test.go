@@ -395,3 +395,24 @@ func TestDaemonService(t *testing.T) {
 
 // tick moves the clock.
 func (w *world) tick(d time.Duration) { w.clock.Add(d.Milliseconds()) }
+
+// TestRebalancingByDefault: where nothing is said it is ENABLED for every service that it suits.
+func TestRebalancingByDefault(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*ecsapi.CreateServiceInput)
+		want   ecsapi.AvailabilityZoneRebalancing
+	}{
+		{"plain", func(*ecsapi.CreateServiceInput) {}, ecsapi.AvailabilityZoneRebalancingEnabled},
+		{"no room beside the desired count", func(in *ecsapi.CreateServiceInput) {
+			in.DeploymentConfiguration = &ecsapi.DeploymentConfiguration{MinimumHealthyPercent: new(int32(0)), MaximumPercent: new(int32(100))}
+		}, ecsapi.AvailabilityZoneRebalancingDisabled},
+		{"bound to zones", func(in *ecsapi.CreateServiceInput) {
+			in.PlacementConstraints = []ecsapi.PlacementConstraint{{Type: ecsapi.PlacementConstraintTypeMemberOf, Expression: new("attribute:ecs.availability-zone != us-east-1c")}}
+		}, ecsapi.AvailabilityZoneRebalancingDisabled},
+	} {
+		if got := serving(t, tt.change).showOne("prod", "web").AvailabilityZoneRebalancing; got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
