@@ -60,11 +60,11 @@ var modelExamples = map[string]func(*stage){
 	"ListAccountSettings 2":      func(*stage) {},
 }
 
-// examplesOfModel finds the model that botocore has, where Python has it or in the
-// CLI that build/setup.sh installs.
-func examplesOfModel(t *testing.T) []byte {
+// publishedModel is a file of the API's model as botocore has it, where Python has it or
+// in the CLI that build/setup.sh installs.
+func publishedModel(t *testing.T, name string) []byte {
 	t.Helper()
-	const file = "data/ecs/2014-11-13/examples-1.json"
+	file := "data/ecs/2014-11-13/" + name
 	if out, err := exec.Command("python3", "-c", "import botocore, os; print(os.path.dirname(botocore.__file__))").Output(); err == nil {
 		if text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), file)); err == nil {
 			return text
@@ -72,11 +72,11 @@ func examplesOfModel(t *testing.T) []byte {
 	}
 	out, err := exec.Command(filepath.Join(repository(), "build", "setup.sh"), "aws1").Output()
 	if err != nil {
-		t.Skipf("no examples of the API's model: build/setup.sh aws1: %v", err)
+		t.Skipf("no model of the API: build/setup.sh aws1: %v", err)
 	}
 	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "awscli", "awscli", "botocore", file))
 	if err != nil {
-		t.Skipf("no examples of the API's model: %v", err)
+		t.Skipf("no model of the API: %v", err)
 	}
 	return text
 }
@@ -88,7 +88,7 @@ func TestExamplesOfTheModel(t *testing.T) {
 	var model struct {
 		Examples map[string][]struct{ Input, Output json.RawMessage }
 	}
-	if err := json.Unmarshal(examplesOfModel(t), &model); err != nil {
+	if err := json.Unmarshal(publishedModel(t, "examples-1.json"), &model); err != nil {
 		t.Fatal(err)
 	}
 	ran := 0
@@ -132,5 +132,49 @@ func TestExamplesOfTheModel(t *testing.T) {
 	}
 	if ran != len(modelExamples) {
 		t.Errorf("%d examples ran, want %d", ran, len(modelExamples))
+	}
+}
+
+// TestDocumentedExceptions: internal/ecs/testdata/documented.txt, whose requests are tested
+// there, leaves out no exception that AWS documents for an operation that is offered.
+func TestDocumentedExceptions(t *testing.T) {
+	var model struct {
+		Operations map[string]struct{ Errors []struct{ Shape string } }
+	}
+	if err := json.Unmarshal(publishedModel(t, "service-2.json"), &model); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(repository(), "internal", "ecs", "testdata", "documented.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	operation := ""
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) < 2 || words[0] == "#":
+		case words[0] == "=>":
+			known[operation+" "+strings.TrimSuffix(words[1], ":")] = true
+		case strings.HasSuffix(words[1], "Exception"):
+			known[words[0]+" "+words[1]] = true
+		default:
+			operation = words[0]
+		}
+	}
+	n := 0
+	for _, operation := range offered(t) {
+		for _, e := range model.Operations[operation].Errors {
+			switch e.Shape {
+			case "AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException":
+				continue // which all operations have
+			}
+			if n++; !known[operation+" "+e.Shape] {
+				t.Errorf("%s is documented to answer %s, and documented.txt does not say when", operation, e.Shape)
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("the model documents %d exceptions only", n)
 	}
 }

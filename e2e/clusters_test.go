@@ -70,8 +70,8 @@ func TestLifeOfACluster(t *testing.T) {
 	if slices.Contains(must(t, c.ListClusters, &ecs.ListClustersInput{}).ClusterArns, *made.ClusterArn) {
 		t.Error("a deleted cluster is listed")
 	}
-	refused[*types.ClusterNotFoundException](t, c.DeleteCluster, &ecs.DeleteClusterInput{Cluster: &cluster}, "Cluster not found.")
-	refused[*types.ClusterNotFoundException](t, c.ListTasks, &ecs.ListTasksInput{Cluster: &cluster}, "Cluster not found.")
+	refused[*types.ClusterNotFoundException](t, c.DeleteCluster, &ecs.DeleteClusterInput{Cluster: &cluster}, "The referenced cluster was inactive.")
+	refused[*types.ClusterNotFoundException](t, c.ListTasks, &ecs.ListTasksInput{Cluster: &cluster}, "The referenced cluster was inactive.")
 }
 
 func describeCluster(t *testing.T, c *ecs.Client, cluster string, include ...types.ClusterField) types.Cluster {
@@ -101,7 +101,7 @@ func TestFirstStart(t *testing.T) {
 	if got := list(); len(got) != 0 {
 		t.Errorf("after deleting it: %v", got)
 	}
-	refused[*types.ClusterNotFoundException](t, c.ListTasks, &ecs.ListTasksInput{}, "Cluster not found.")
+	refused[*types.ClusterNotFoundException](t, c.ListTasks, &ecs.ListTasksInput{}, "The referenced cluster was inactive.")
 	must(t, c.CreateCluster, &ecs.CreateClusterInput{})
 	if diff := cmp.Diff(fresh, list()); diff != "" {
 		t.Errorf("after creating a cluster without a name (-want +got):\n%s", diff)

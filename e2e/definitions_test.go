@@ -184,10 +184,8 @@ func TestNotYetWhenRun(t *testing.T) {
 	definition := s.define(t, nil)
 	for words, in := range map[string]*ecs.RunTaskInput{
 		"launchType FARGATE":   {LaunchType: types.LaunchTypeFargate},
-		"networkConfiguration": {NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{Subnets: []string{"subnet-1"}}}},
 		"volumeConfigurations": {VolumeConfigurations: []types.TaskVolumeConfiguration{{Name: aws.String("v"), ManagedEBSVolume: &types.TaskManagedEBSVolumeConfiguration{
 			RoleArn: aws.String("arn:aws:iam::123456789012:role/ebs"), SizeInGiB: aws.Int32(1)}}}},
-		"platformVersion": {PlatformVersion: aws.String("1.4.0")},
 	} {
 		in.Cluster, in.TaskDefinition = &cluster, &definition
 		refused[*types.UnsupportedFeatureException](t, c.RunTask, in, words)

@@ -198,10 +198,16 @@ func (s *Service) freshCluster(ctx context.Context, ref *string) (*store.Snapsho
 	return snap, c, err
 }
 
+// clusterInactive is what ECS says of a cluster that was deleted, as long as it knows of it.
+const clusterInactive = "The referenced cluster was inactive."
+
 func activeCluster(r store.Reader, name gantry.ClusterName) (*gantry.Cluster, error) {
 	c, ok := store.Clusters.Get(r, string(name))
-	if !ok || c.Status != gantry.Active {
+	if !ok {
 		return nil, ecsapi.NewClusterNotFoundException("Cluster not found.")
+	}
+	if c.Status != gantry.Active {
+		return nil, ecsapi.NewClusterNotFoundException(clusterInactive)
 	}
 	return c, nil
 }

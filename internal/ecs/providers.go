@@ -159,8 +159,9 @@ func (s *Service) providerName(ref string) (string, error) {
 	return arn.Path, err
 }
 
-// changeProvider changes a capacity provider of an Auto Scaling group that is ACTIVE.
-func (s *Service) changeProvider(ctx context.Context, ref string, change func(*store.Tx, *gantry.CapacityProvider) error) (*ecsapi.CapacityProvider, error) {
+// changeProvider changes a capacity provider of an Auto Scaling group that is ACTIVE. A
+// cluster, which such a provider needs none of, has to be there where it is named.
+func (s *Service) changeProvider(ctx context.Context, ref string, cluster *string, change func(*store.Tx, *gantry.CapacityProvider) error) (*ecsapi.CapacityProvider, error) {
 	name, err := s.providerName(ref)
 	if err != nil {
 		return nil, err
@@ -170,6 +171,11 @@ func (s *Service) changeProvider(ctx context.Context, ref string, change func(*s
 	}
 	var out *gantry.CapacityProvider
 	_, err = s.store.Update(ctx, func(tx *store.Tx) error {
+		if cluster != nil {
+			if _, err := s.cluster(tx, cluster); err != nil {
+				return err
+			}
+		}
 		have, ok := store.CapacityProviders.Get(tx, name)
 		if !ok || have.Status != ecsapi.CapacityProviderStatusActive {
 			return noProvider(name)
@@ -199,7 +205,7 @@ func (s *Service) updateCapacityProvider(ctx context.Context, in *ecsapi.UpdateC
 	if in.AutoScalingGroupProvider == nil {
 		return nil, invalid("The autoScalingGroupProvider is required.")
 	}
-	out, err := s.changeProvider(ctx, *in.Name, func(_ *store.Tx, p *gantry.CapacityProvider) error {
+	out, err := s.changeProvider(ctx, *in.Name, in.Cluster, func(_ *store.Tx, p *gantry.CapacityProvider) error {
 		group, given := *p.Group, in.AutoScalingGroupProvider
 		if given.ManagedScaling != nil {
 			group.ManagedScaling = scaling(given.ManagedScaling, nil)
@@ -225,7 +231,7 @@ func (s *Service) updateCapacityProvider(ctx context.Context, in *ecsapi.UpdateC
 // deleteCapacityProvider makes a provider INACTIVE. One that a cluster has is answered
 // as on AWS: it stays ACTIVE, and says that its deletion failed and why.
 func (s *Service) deleteCapacityProvider(ctx context.Context, in *ecsapi.DeleteCapacityProviderInput) (*ecsapi.DeleteCapacityProviderOutput, error) {
-	out, err := s.changeProvider(ctx, *in.CapacityProvider, func(tx *store.Tx, p *gantry.CapacityProvider) error {
+	out, err := s.changeProvider(ctx, *in.CapacityProvider, in.Cluster, func(tx *store.Tx, p *gantry.CapacityProvider) error {
 		for c := range store.Clusters.All(tx, "") {
 			if c.Status == gantry.Active && slices.Contains(c.CapacityProviders, p.Name) {
 				p.Update = ecsapi.CapacityProviderUpdateStatusDeleteFailed

@@ -255,7 +255,7 @@ func TestProviderRefusals(t *testing.T) {
 		{"associate a stranger", put([]string{"c"}), "InvalidParameterException: The specified capacity provider 'c' was not found."},
 		{"associate twice", put([]string{"a", "a"}), "InvalidParameterException: The capacity provider 'a' is given twice."},
 		{"strategy of others", put([]string{"a"}, "b 1"), "InvalidParameterException: The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again: 'b'."},
-		{"two bases", put([]string{"a", "b"}, "a 1+1", "b 1+1"), "InvalidParameterException: Only one capacity provider in a capacity provider strategy can have a base; 'a' and 'b' have one."},
+		{"two bases", put([]string{"a", "b"}, "a 1+1", "b 1+1"), "InvalidParameterException: There are multiple capacity providers in the specified capacity provider strategy with a base value defined: 'a' and 'b'. Only one can have a base."},
 		{"one twice", put([]string{"a"}, "a 1", "a 2"), "InvalidParameterException: The specified capacity provider strategy names the capacity provider 'a' twice."},
 		{"a mix", put([]string{"a", "FARGATE"}, "a 1", "FARGATE 1"), "InvalidParameterException: A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers. Specify one or the other and try again."},
 		{"weight", put([]string{"a"}, "a 1001"), "InvalidParameterException: defaultCapacityProviderStrategy[0].weight …"},

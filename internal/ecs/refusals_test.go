@@ -113,7 +113,7 @@ func TestRefusals(t *testing.T) {
 		{"awsvpc", run(func(in *ecsapi.RunTaskInput) { in.TaskDefinition = new("awsvpc") }), "UnsupportedFeatureException: Task definition awsvpc:1 uses networkMode awsvpc, which gantry does not offer yet."},
 		{"network configuration", run(func(in *ecsapi.RunTaskInput) {
 			in.NetworkConfiguration = &ecsapi.NetworkConfiguration{AwsvpcConfiguration: &ecsapi.AwsVpcConfiguration{Subnets: []string{"s"}}}
-		}), "UnsupportedFeatureException: A networkConfiguration belongs to the network mode awsvpc, which gantry does not offer yet."},
+		}), "InvalidParameterException: Network Configuration is not valid for the given networkMode of this task definition."},
 		{"group of a service", run(func(in *ecsapi.RunTaskInput) { in.Group = new("service:web") }), "InvalidParameterException: Group name with prefix 'service:' is reserved for the tasks of services."},
 		{"long startedBy", run(func(in *ecsapi.RunTaskInput) { in.StartedBy = new(strings.Repeat("x", 129)) }), "InvalidParameterException: startedBy has 129 characters; …"},
 		{"override of nobody", run(func(in *ecsapi.RunTaskInput) {
@@ -132,7 +132,7 @@ func TestRefusals(t *testing.T) {
 		}), "InvalidParameterException: Invalid cluster query expression …"},
 		{"strategy that is none", run(func(in *ecsapi.RunTaskInput) {
 			in.PlacementStrategy = []ecsapi.PlacementStrategy{{Type: ecsapi.PlacementStrategyTypeBinpack, Field: new("disk")}}
-		}), `InvalidParameterException: The field of the placement strategy binpack is cpu or memory, not "disk".`},
+		}), "InvalidParameterException: binpack field 'disk' is invalid: it is cpu or memory."},
 		{"tags of a service", run(func(in *ecsapi.RunTaskInput) { in.PropagateTags = ecsapi.PropagateTagsService }), "InvalidParameterException: propagateTags SERVICE is for the tasks of services; use TASK_DEFINITION or NONE."},
 		{"token with a space", run(func(in *ecsapi.RunTaskInput) { in.ClientToken = new("a b") }), "InvalidParameterException: clientToken contains invalid characters."},
 		{"token too long", run(func(in *ecsapi.RunTaskInput) { in.ClientToken = new(strings.Repeat("x", 65)) }), "InvalidParameterException: clientToken has 65 characters; at most 64 are allowed."},

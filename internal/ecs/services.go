@@ -24,18 +24,27 @@ func (s *Service) service(r store.Reader, cluster gantry.ClusterName, ref string
 	}
 	found, ok := store.Services.Get(r, string(cluster)+"/"+string(name))
 	if !ok {
-		return nil, ecsapi.NewServiceNotFoundException("Service not found.")
+		return nil, serviceNotFound()
 	}
 	return found, nil
 }
 
+func serviceNotFound() error { return ecsapi.NewServiceNotFoundException("Service not found.") }
+
 // activeService is a service that can still be changed.
 func (s *Service) activeService(r store.Reader, cluster gantry.ClusterName, ref string) (*gantry.Service, error) {
 	found, err := s.service(r, cluster, ref)
-	if err == nil && found.Status != gantry.ServiceActive {
-		return nil, ecsapi.NewServiceNotActiveException("Service was not ACTIVE.")
+	if err != nil {
+		return nil, err
 	}
-	return found, err
+	return found, checkActive(found)
+}
+
+func checkActive(sv *gantry.Service) error {
+	if sv.Status != gantry.ServiceActive {
+		return ecsapi.NewServiceNotActiveException("Service was not ACTIVE.")
+	}
+	return nil
 }
 
 // newestDeployment is the service's own, the one that starts its tasks.

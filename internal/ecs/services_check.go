@@ -17,8 +17,6 @@ import (
 // offered are the members of CreateService and UpdateService that are about what gantry
 // does not offer yet.
 type offered struct {
-	platform   *string
-	network    *ecsapi.NetworkConfiguration
 	balancers  []ecsapi.LoadBalancer
 	registries []ecsapi.ServiceRegistry
 	connect    *ecsapi.ServiceConnectConfiguration
@@ -35,8 +33,6 @@ func checkOffered(o offered) error {
 		used bool
 		what string
 	}{
-		{o.platform != nil, "platformVersion: it belongs to the launchType FARGATE"},
-		{o.network != nil, "networkConfiguration: it belongs to the network mode awsvpc"},
 		{len(o.balancers) > 0, "loadBalancers"},
 		{len(o.registries) > 0, "serviceRegistries"},
 		{o.connect != nil && wire.Value(o.connect.Enabled), "serviceConnectConfiguration"},
@@ -52,6 +48,18 @@ func checkOffered(o offered) error {
 			}
 			return notYet("%s of a service is not offered by gantry yet%s.", name, hint)
 		}
+	}
+	return nil
+}
+
+// checkFor refuses what belongs to Fargate, or to the network mode awsvpc, of tasks that have
+// neither: what has is refused before.
+func checkFor(launch ecsapi.LaunchType, platform *string, network *ecsapi.NetworkConfiguration) error {
+	switch {
+	case platform != nil:
+		return invalid("The platform version must be null when specifying an %s launch type.", launch)
+	case network != nil:
+		return invalid("Network Configuration is not valid for the given networkMode of this task definition.")
 	}
 	return nil
 }
@@ -82,11 +90,11 @@ func checkScheduling(sv *gantry.Service, given *int32) error {
 	}
 	switch {
 	case given != nil:
-		return invalid("The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again.")
+		return invalid("The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again")
 	case len(sv.Strategies) > 0:
-		return invalid("The daemon scheduling strategy does not support placement strategies. Remove the placementStrategy and try again.")
+		return invalid("The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and try again")
 	case *sv.Configuration.MaximumPercent != 100:
-		return invalid("The daemon scheduling strategy does not support values other than 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again.")
+		return invalid("The daemon scheduling strategy does not support values above 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again")
 	case sv.Configuration.Strategy != ecsapi.DeploymentStrategyRolling:
 		return invalid("The daemon scheduling strategy supports the deployment strategy ROLLING only.")
 	case sv.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled:

@@ -51,7 +51,6 @@ func checkCreate(in *ecsapi.CreateServiceInput) error {
 		return err
 	}
 	return checkOffered(offered{
-		platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		balancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, gateways: in.GatewayConnectors,
 		monitoring: in.Monitoring,
@@ -130,6 +129,9 @@ func (s *Service) deployFirst(tx *store.Tx, now time.Time, c *gantry.Cluster, ma
 		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2), Providers: made.Providers,
 	}
 	if err := checkService(made, revision, d); err != nil {
+		return err
+	}
+	if err := checkFor(revision.LaunchType, in.PlatformVersion, in.NetworkConfiguration); err != nil {
 		return err
 	}
 	s.deploy(tx, now, made, revision, nil)

@@ -10,9 +10,15 @@ import (
 )
 
 // deleteService has a service's tasks stopped and then the service INACTIVE. Without
-// force it has to be scaled to 0 and to be so.
+// force it has to be scaled to 0 and to be so. Deleting it again is no error until it is INACTIVE.
 func (s *Service) deleteService(ctx context.Context, in *ecsapi.DeleteServiceInput) (*ecsapi.DeleteServiceOutput, error) {
-	out, err := s.changeActive(ctx, in.Cluster, *in.Service, func(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service) (*gantry.Service, error) {
+	out, err := s.changeOne(ctx, in.Cluster, *in.Service, func(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service) (*gantry.Service, error) {
+		switch sv.Status {
+		case gantry.ServiceDraining:
+			return sv, nil // it is being deleted
+		case gantry.ServiceInactive:
+			return nil, serviceNotFound()
+		}
 		if !wire.Value(in.Force) && sv.Scheduling == ecsapi.SchedulingStrategyReplica {
 			if sv.DesiredCount > 0 {
 				return nil, invalid("The service cannot be stopped while it is scaled above 0.")

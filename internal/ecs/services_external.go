@@ -21,12 +21,14 @@ func completeExternal(made *gantry.Service, in *ecsapi.CreateServiceInput) error
 		used bool
 		what string
 	}{
-		{in.TaskDefinition != nil, "taskDefinition"},
-		{in.LaunchType != "", "launchType"},
-		{len(in.CapacityProviderStrategy) > 0, "capacityProviderStrategy"},
+		{in.TaskDefinition != nil, "TaskDefinition"},
+		{in.LaunchType != "", "LaunchType"},
+		{len(in.CapacityProviderStrategy) > 0, "CapacityProviderStrategy"},
+		{in.PlatformVersion != nil, "PlatformVersion"},
+		{in.NetworkConfiguration != nil, "NetworkConfiguration"},
 	} {
 		if elsewhere.used {
-			return invalid("%s is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet.", elsewhere.what)
+			return invalid("%s must be blank: a service with the deploymentController EXTERNAL gets it by CreateTaskSet.", elsewhere.what)
 		}
 	}
 	switch {
@@ -67,8 +69,9 @@ func changeExternal(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceIn
 		what string
 	}{
 		{in.TaskDefinition != nil, "task definition"},
-		{wire.Value(in.ForceNewDeployment), "deployment"},
 		{len(in.CapacityProviderStrategy) > 0, "capacity provider strategy"},
+		{in.PlatformVersion != nil, "platform version"},
+		{in.NetworkConfiguration != nil, "network configuration"},
 		{checkExternalConfiguration(in.DeploymentConfiguration) != nil, "deployment configuration"},
 		{in.AvailabilityZoneRebalancing == ecsapi.AvailabilityZoneRebalancingEnabled, "availability zone rebalancing"},
 		{wire.Value(in.EnableExecuteCommand), "execute command"},
@@ -76,6 +79,9 @@ func changeExternal(tx *store.Tx, sv *gantry.Service, in *ecsapi.UpdateServiceIn
 		if elsewhere.used {
 			return nil, invalid("Unable to update %s on services with an EXTERNAL deployment controller. Use its task sets.", elsewhere.what)
 		}
+	}
+	if wire.Value(in.ForceNewDeployment) {
+		return nil, invalid("Cannot force a new deployment on services with an EXTERNAL deployment controller. Use its task sets.")
 	}
 	next := changed(sv, in)
 	next.Configuration, next.Rebalancing = sv.Configuration, sv.Rebalancing

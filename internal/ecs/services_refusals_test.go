@@ -74,7 +74,6 @@ func TestServiceRefusals(t *testing.T) {
 		{"update what is not there", update(func(in *ecsapi.UpdateServiceInput) { in.Service = new("nope") }), "ServiceNotFoundException: Service not found."},
 		{"update what is draining", update(func(in *ecsapi.UpdateServiceInput) { in.Service = new("gone") }), "ServiceNotActiveException: Service was not ACTIVE."},
 		{"delete what is not there", call(w, w.ops.DeleteService, &ecsapi.DeleteServiceInput{Cluster: new("prod"), Service: new("nope")}), "ServiceNotFoundException: Service not found."},
-		{"delete what is draining", call(w, w.ops.DeleteService, &ecsapi.DeleteServiceInput{Cluster: new("prod"), Service: new("gone")}), "ServiceNotActiveException: Service was not ACTIVE."},
 		{"delete what runs", call(w, w.ops.DeleteService, &ecsapi.DeleteServiceInput{Cluster: new("prod"), Service: new("web")}), "InvalidParameterException: The service cannot be stopped while it is scaled above 0."},
 		{"describe nothing", call(w, w.ops.DescribeServices, &ecsapi.DescribeServicesInput{Cluster: new("prod"), Services: []string{}}), "InvalidParameterException: Services cannot be empty."},
 		{"describe eleven", call(w, w.ops.DescribeServices, &ecsapi.DescribeServicesInput{Cluster: new("prod"), Services: strings.Split("a b c d e f g h i j k", " ")}), "InvalidParameterException: services has 11 items; 1 to 10 are allowed."},
@@ -113,8 +112,8 @@ func TestServiceRefusals(t *testing.T) {
 		{"the cluster's default strategy", create(func(in *ecsapi.CreateServiceInput) { in.Cluster = new("fargate") }),
 			"UnsupportedFeatureException: Tasks of the capacity provider FARGATE are not offered by gantry yet: use one of an Auto Scaling group, or the launchType EC2 or EXTERNAL."},
 		{"awsvpc", create(func(in *ecsapi.CreateServiceInput) { in.TaskDefinition = new("awsvpc") }), "UnsupportedFeatureException: Task definition awsvpc:1 uses networkMode awsvpc, which gantry does not offer yet."},
-		{"network configuration", create(func(in *ecsapi.CreateServiceInput) { in.NetworkConfiguration = network }), "UnsupportedFeatureException: networkConfiguration of a service is not offered by gantry yet (it belongs to the network mode awsvpc)."},
-		{"platform version", update(func(in *ecsapi.UpdateServiceInput) { in.PlatformVersion = new("1.4.0") }), "UnsupportedFeatureException: platformVersion of a service is not offered by gantry yet (it belongs to the launchType FARGATE)."},
+		{"network configuration", create(func(in *ecsapi.CreateServiceInput) { in.NetworkConfiguration = network }), "InvalidParameterException: Network Configuration is not valid for the given networkMode of this task definition."},
+		{"platform version", update(func(in *ecsapi.UpdateServiceInput) { in.PlatformVersion = new("1.4.0") }), "InvalidParameterException: The platform version must be null when specifying an EC2 launch type."},
 		{"load balancer", create(func(in *ecsapi.CreateServiceInput) {
 			in.LoadBalancers = []ecsapi.LoadBalancer{{ContainerName: new("web")}}
 		}), "UnsupportedFeatureException: loadBalancers of a service is not offered by gantry yet."},
@@ -144,7 +143,7 @@ func TestServiceRefusals(t *testing.T) {
 		}), "InvalidParameterException: Invalid cluster query expression …"},
 		{"strategy by another field", create(func(in *ecsapi.CreateServiceInput) {
 			in.PlacementStrategy = []ecsapi.PlacementStrategy{{Type: ecsapi.PlacementStrategyTypeBinpack, Field: new("disk")}}
-		}), "InvalidParameterException: The field of the placement strategy binpack is cpu or memory, not \"disk\"."},
+		}), "InvalidParameterException: binpack field 'disk' is invalid: it is cpu or memory."},
 		{"rebalancing with binpack", create(func(in *ecsapi.CreateServiceInput) {
 			in.AvailabilityZoneRebalancing = ecsapi.AvailabilityZoneRebalancingEnabled
 			in.PlacementStrategy = []ecsapi.PlacementStrategy{{Type: ecsapi.PlacementStrategyTypeBinpack, Field: new("cpu")}}
@@ -160,15 +159,15 @@ func TestServiceRefusals(t *testing.T) {
 
 		// Daemons.
 		{"daemon with a count", daemon(func(in *ecsapi.CreateServiceInput) { in.DesiredCount = new(int32(1)) }),
-			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again."},
+			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again"},
 		{"update a daemon's count", update(func(in *ecsapi.UpdateServiceInput) { in.Service, in.DesiredCount = new("daemon"), new(int32(1)) }),
-			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again."},
+			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again"},
 		{"daemon with a strategy", daemon(func(in *ecsapi.CreateServiceInput) {
 			in.PlacementStrategy = []ecsapi.PlacementStrategy{{Type: ecsapi.PlacementStrategyTypeRandom}}
-		}), "InvalidParameterException: The daemon scheduling strategy does not support placement strategies. Remove the placementStrategy and try again."},
+		}), "InvalidParameterException: The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and try again"},
 		{"daemon above 100", daemon(func(in *ecsapi.CreateServiceInput) {
 			in.DeploymentConfiguration = &configuration{MaximumPercent: new(int32(200))}
-		}), "InvalidParameterException: The daemon scheduling strategy does not support values other than 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again."},
+		}), "InvalidParameterException: The daemon scheduling strategy does not support values above 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again"},
 		{"daemon in blue and green", daemon(func(in *ecsapi.CreateServiceInput) {
 			in.DeploymentConfiguration = &configuration{Strategy: ecsapi.DeploymentStrategyBlueGreen}
 		}), "InvalidParameterException: The daemon scheduling strategy supports the deployment strategy ROLLING only."},

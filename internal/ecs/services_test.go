@@ -342,9 +342,12 @@ func TestDeleteService(t *testing.T) {
 	if arns := must(w, w.ops.ListServices, &ecsapi.ListServicesInput{Cluster: new("prod")}).ServiceArns; len(arns) != 0 {
 		t.Errorf("a DRAINING service is listed: %v", arns)
 	}
-	_, err = remove(true)
-	w.wantRefusal(err, "ServiceNotActiveException: Service was not ACTIVE.")
+	if again, err := remove(false); err != nil || *again.Service.Status != "DRAINING" {
+		t.Errorf("deleted twice: %v", err)
+	}
 	w.settle("prod/web")
+	_, err = remove(true)
+	w.wantRefusal(err, "ServiceNotFoundException: Service not found.")
 	gone := w.showOne("prod", "web")
 	if *gone.Status != "INACTIVE" || *gone.RunningCount != 0 || len(gone.Deployments) != 0 {
 		t.Errorf("afterwards: %+v", gone)

@@ -19,14 +19,16 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 		return nil, err
 	}
 	if err := checkOffered(offered{
-		platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		balancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, gateways: in.GatewayConnectors,
 		monitoring: in.Monitoring,
 	}); err != nil {
 		return nil, err
 	}
-	out, err := s.changeActive(ctx, in.Cluster, *in.Service, func(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service) (*gantry.Service, error) {
+	out, err := s.changeOne(ctx, in.Cluster, *in.Service, func(tx *store.Tx, c *gantry.Cluster, sv *gantry.Service) (*gantry.Service, error) {
+		if err := checkActive(sv); err != nil {
+			return nil, err
+		}
 		return s.changeService(tx, c, sv, in)
 	})
 	if err != nil {
@@ -35,16 +37,16 @@ func (s *Service) updateService(ctx context.Context, in *ecsapi.UpdateServiceInp
 	return &ecsapi.UpdateServiceOutput{Service: out}, nil
 }
 
-// changeActive lets change write an ACTIVE service anew, in one transaction, and shows what
-// has become of it.
-func (s *Service) changeActive(ctx context.Context, cluster *string, ref string, change func(*store.Tx, *gantry.Cluster, *gantry.Service) (*gantry.Service, error)) (*ecsapi.Service, error) {
+// changeOne lets change write a service anew, in one transaction, and shows what has become
+// of it.
+func (s *Service) changeOne(ctx context.Context, cluster *string, ref string, change func(*store.Tx, *gantry.Cluster, *gantry.Service) (*gantry.Service, error)) (*ecsapi.Service, error) {
 	var out *gantry.Service
 	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
 		c, err := s.cluster(tx, cluster)
 		if err != nil {
 			return err
 		}
-		sv, err := s.activeService(tx, c.Name, ref)
+		sv, err := s.service(tx, c.Name, ref)
 		if err != nil {
 			return err
 		}
@@ -92,6 +94,9 @@ func (s *Service) changeService(tx *store.Tx, c *gantry.Cluster, sv *gantry.Serv
 	deploys = deploys || d.Name != revision.Definition
 	revision.Definition = d.Name
 	if err := checkService(next, &revision, d); err != nil {
+		return nil, err
+	}
+	if err := checkFor(revision.LaunchType, in.PlatformVersion, in.NetworkConfiguration); err != nil {
 		return nil, err
 	}
 	if deploys {

@@ -131,7 +131,7 @@ func checkStrategy(items []ecsapi.CapacityProviderStrategyItem, associated []str
 		seen[p] = true
 		if wire.Value(item.Base) > 0 {
 			if based != "" {
-				return invalid("Only one capacity provider in a capacity provider strategy can have a base; '%s' and '%s' have one.", based, p)
+				return invalid("There are multiple capacity providers in the specified capacity provider strategy with a base value defined: '%s' and '%s'. Only one can have a base.", based, p)
 			}
 			based = p
 		}

@@ -111,7 +111,7 @@ func (s *Service) tasksToList(snap *store.Snapshot, cluster gantry.ClusterName, 
 		return under(store.TasksByInstance, string(id))
 	case in.ServiceName != nil:
 		if _, ok := store.Services.Get(snap, string(cluster)+"/"+*in.ServiceName); !ok {
-			return nil, ecsapi.NewServiceNotFoundException("Service not found.")
+			return nil, serviceNotFound()
 		}
 		return under(store.TasksByGroup, string(gantry.ServiceGroup(*in.ServiceName)))
 	case in.StartedBy != nil:

@@ -28,6 +28,8 @@ const (
 type launchRequest struct {
 	definition        string
 	launchType        ecsapi.LaunchType
+	platform          *string
+	network           *ecsapi.NetworkConfiguration
 	overrides         *ecsapi.TaskOverride
 	group, startedBy  *string
 	tags              []ecsapi.Tag
@@ -53,6 +55,9 @@ func (s *Service) prepare(snap store.Reader, c *gantry.Cluster, r launchRequest)
 	}
 	if r.launchType != "" && !slices.Contains(d.Wire.Compatibilities, ecsapi.Compatibility(r.launchType)) {
 		return ledger.Batch{}, invalid("Task definition does not support launch_type %s.", r.launchType)
+	}
+	if err := checkFor(cmp.Or(r.launchType, ecsapi.LaunchTypeEc2), r.platform, r.network); err != nil {
+		return ledger.Batch{}, err
 	}
 	group, err := taskGroup(r.group, d.Name.Family())
 	if err != nil {
@@ -86,7 +91,7 @@ func (s *Service) launch(ctx context.Context, b ledger.Batch, count int) (ledger
 		return out, ecsapi.NewInvalidParameterException(wrong.Message)
 	}
 	if errors.Is(err, ledger.ErrInactive) {
-		return out, ecsapi.NewClusterNotFoundException("Cluster not found.")
+		return out, ecsapi.NewClusterNotFoundException(clusterInactive)
 	}
 	if errors.Is(err, ledger.ErrNotAssociated) {
 		return out, invalid("The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.")

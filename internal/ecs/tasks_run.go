@@ -31,7 +31,7 @@ func (s *Service) runTask(ctx context.Context, in *ecsapi.RunTaskInput) (*ecsapi
 	}
 	b, err := s.prepare(snap, c, launchRequest{
 		definition: wire.Value(in.TaskDefinition), launchType: in.LaunchType, overrides: in.Overrides, group: in.Group,
-		startedBy: in.StartedBy, tags: in.Tags, propagate: in.PropagateTags,
+		platform: in.PlatformVersion, network: in.NetworkConfiguration, startedBy: in.StartedBy, tags: in.Tags, propagate: in.PropagateTags,
 		managedTags: wire.Value(in.EnableECSManagedTags), exec: wire.Value(in.EnableExecuteCommand),
 	})
 	if err != nil {
@@ -71,17 +71,12 @@ func checkRun(in *ecsapi.RunTaskInput) error {
 		return invalid(bothLaunchAndStrategy)
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
-	case in.PlatformVersion != nil:
-		return notYet("A platformVersion belongs to the launchType FARGATE, which gantry does not offer yet.")
 	}
-	return checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations)
+	return checkLaunch(in.VolumeConfigurations)
 }
 
 // checkLaunch checks what RunTask and StartTask have in common.
-func checkLaunch(network *ecsapi.NetworkConfiguration, volumes []ecsapi.TaskVolumeConfiguration) error {
-	if network != nil {
-		return notYet("A networkConfiguration belongs to the network mode awsvpc, which gantry does not offer yet.")
-	}
+func checkLaunch(volumes []ecsapi.TaskVolumeConfiguration) error {
 	if len(volumes) > 0 {
 		return notYet("volumeConfigurations are not offered by gantry yet.")
 	}

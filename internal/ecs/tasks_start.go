@@ -13,7 +13,7 @@ import (
 // goes past the scheduler: constraints and strategies do not count, room and the
 // definition's requiresAttributes do.
 func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ecsapi.StartTaskOutput, error) {
-	if err := checkLaunch(in.NetworkConfiguration, in.VolumeConfigurations); err != nil {
+	if err := checkLaunch(in.VolumeConfigurations); err != nil {
 		return nil, err
 	}
 	if extension.QueueOf(in.Tags) > 0 || extension.RetriesOf(in.Tags) > 0 {
@@ -24,7 +24,7 @@ func (s *Service) startTask(ctx context.Context, in *ecsapi.StartTaskInput) (*ec
 		return nil, err
 	}
 	b, err := s.prepare(snap, c, launchRequest{
-		definition: wire.Value(in.TaskDefinition), overrides: in.Overrides, group: in.Group, startedBy: in.StartedBy,
+		definition: wire.Value(in.TaskDefinition), network: in.NetworkConfiguration, overrides: in.Overrides, group: in.Group, startedBy: in.StartedBy,
 		tags: in.Tags, propagate: in.PropagateTags,
 		managedTags: wire.Value(in.EnableECSManagedTags), exec: wire.Value(in.EnableExecuteCommand),
 	})

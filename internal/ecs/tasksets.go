@@ -42,10 +42,6 @@ func checkCreateTaskSet(in *ecsapi.CreateTaskSetInput) error {
 		return invalid(bothLaunchAndStrategy)
 	case in.LaunchType == ecsapi.LaunchTypeFargate || in.LaunchType == ecsapi.LaunchTypeManagedInstances:
 		return notYet("The launchType %s is not offered by gantry yet: use EC2 or EXTERNAL.", in.LaunchType)
-	case in.NetworkConfiguration != nil:
-		return notYet("networkConfiguration of a task set is not offered by gantry yet: it belongs to the network mode awsvpc.")
-	case in.PlatformVersion != nil:
-		return notYet("platformVersion of a task set is not offered by gantry yet: it belongs to the launchType FARGATE.")
 	case len(in.LoadBalancers) > 0:
 		return notYet("loadBalancers of a task set is not offered by gantry yet.")
 	case len(in.ServiceRegistries) > 0:
@@ -87,7 +83,7 @@ func (s *Service) makeTaskSet(tx *store.Tx, sv *gantry.Service, in *ecsapi.Creat
 		n++
 	}
 	if n >= maxTaskSets {
-		return nil, ecsapi.NewLimitExceededException("Service " + string(sv.Name) + " has 5 task sets, which is the maximum: delete one and try again.")
+		return nil, invalid("%d deployments exist on the service. Unable to create new TaskSet since this exceeds the maximum limit.", n)
 	}
 	d, err := s.deployable(tx, in.TaskDefinition)
 	if err != nil {
@@ -107,6 +103,9 @@ func (s *Service) makeTaskSet(tx *store.Tx, sv *gantry.Service, in *ecsapi.Creat
 		LaunchType: cmp.Or(in.LaunchType, ecsapi.LaunchTypeEc2), Providers: strategy, CreatedAt: now,
 	}
 	if err := checkService(sv, revision, d); err != nil {
+		return nil, err
+	}
+	if err := checkFor(revision.LaunchType, in.PlatformVersion, in.NetworkConfiguration); err != nil {
 		return nil, err
 	}
 	made := &gantry.TaskSet{
@@ -221,7 +220,7 @@ func (s *Service) updateTaskSets(ctx context.Context, cluster, name *string, cha
 func (s *Service) serviceOfTaskSets(r store.Reader, cluster gantry.ClusterName, ref string) (*gantry.Service, error) {
 	sv, err := s.activeService(r, cluster, ref)
 	if err == nil && !sv.HasTaskSets() {
-		return nil, invalid("Task sets belong to services with the deploymentController EXTERNAL: service %s has ECS.", sv.Name)
+		return nil, invalid("Amazon ECS only supports task set management on services configured to use external deployment controllers.")
 	}
 	return sv, err
 }

@@ -133,7 +133,7 @@ func TestTaskSetRefusals(t *testing.T) {
 	}{
 		{"unknown cluster", create(func(in *ecsapi.CreateTaskSetInput) { in.Cluster = new("nope") }), "ClusterNotFoundException: Cluster not found."},
 		{"unknown service", create(func(in *ecsapi.CreateTaskSetInput) { in.Service = new("nope") }), "ServiceNotFoundException: Service not found."},
-		{"service of deployments", create(func(in *ecsapi.CreateTaskSetInput) { in.Service = new("rolling") }), "InvalidParameterException: Task sets belong to services with the deploymentController EXTERNAL: service rolling has ECS."},
+		{"service of deployments", create(func(in *ecsapi.CreateTaskSetInput) { in.Service = new("rolling") }), "InvalidParameterException: Amazon ECS only supports task set management on services configured to use external deployment controllers."},
 		{"no definition", create(func(in *ecsapi.CreateTaskSetInput) { in.TaskDefinition = nil }), "InvalidParameterException: taskDefinition is required: a string."},
 		{"unknown definition", create(func(in *ecsapi.CreateTaskSetInput) { in.TaskDefinition = new("nope") }), "ClientException: TaskDefinition not found."},
 		{"more than all", create(func(in *ecsapi.CreateTaskSetInput) { in.Scale = &ecsapi.Scale{Value: new(100.5)} }), "InvalidParameterException: scale.value is 100.5; it has to be a percentage between 0 and 100."},
@@ -157,11 +157,11 @@ func TestTaskSetRefusals(t *testing.T) {
 		{"primary that is not there", call(w, w.ops.UpdateServicePrimaryTaskSet, &ecsapi.UpdateServicePrimaryTaskSetInput{Cluster: new("prod"), Service: new("web"), PrimaryTaskSet: new("ecs-svc/1")}),
 			"TaskSetNotFoundException: The specified task set does not exist."},
 		{"task sets of a service of deployments", call(w, w.ops.DescribeTaskSets, &ecsapi.DescribeTaskSetsInput{Cluster: new("prod"), Service: new("rolling")}),
-			"InvalidParameterException: Task sets belong to services with the deploymentController EXTERNAL: service rolling has ECS."},
+			"InvalidParameterException: Amazon ECS only supports task set management on services configured to use external deployment controllers."},
 
-		{"definition of the service", service(func(in *ecsapi.CreateServiceInput) { in.TaskDefinition = new("web") }), "InvalidParameterException: taskDefinition is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet."},
-		{"launch type of the service", service(func(in *ecsapi.CreateServiceInput) { in.LaunchType = "EC2" }), "InvalidParameterException: launchType is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet."},
-		{"strategy of the service", service(func(in *ecsapi.CreateServiceInput) { in.CapacityProviderStrategy = items("a 1") }), "InvalidParameterException: capacityProviderStrategy is not for a service with the deploymentController EXTERNAL: give it to CreateTaskSet."},
+		{"definition of the service", service(func(in *ecsapi.CreateServiceInput) { in.TaskDefinition = new("web") }), "InvalidParameterException: TaskDefinition must be blank: a service with the deploymentController EXTERNAL gets it by CreateTaskSet."},
+		{"launch type of the service", service(func(in *ecsapi.CreateServiceInput) { in.LaunchType = "EC2" }), "InvalidParameterException: LaunchType must be blank: a service with the deploymentController EXTERNAL gets it by CreateTaskSet."},
+		{"strategy of the service", service(func(in *ecsapi.CreateServiceInput) { in.CapacityProviderStrategy = items("a 1") }), "InvalidParameterException: CapacityProviderStrategy must be blank: a service with the deploymentController EXTERNAL gets it by CreateTaskSet."},
 		{"daemon", service(func(in *ecsapi.CreateServiceInput) { in.SchedulingStrategy = "DAEMON" }), "InvalidParameterException: The daemon scheduling strategy does not support the deploymentController EXTERNAL."},
 		{"bounds of the service", service(func(in *ecsapi.CreateServiceInput) {
 			in.DeploymentConfiguration = &ecsapi.DeploymentConfiguration{MaximumPercent: new(int32(150))}
@@ -177,7 +177,7 @@ func TestTaskSetRefusals(t *testing.T) {
 		{"CODE_DEPLOY", service(func(in *ecsapi.CreateServiceInput) { in.DeploymentController.Type = "CODE_DEPLOY" }), "UnsupportedFeatureException: The deploymentController CODE_DEPLOY is not offered by gantry yet: use ECS or EXTERNAL."},
 		{"another definition", update(func(in *ecsapi.UpdateServiceInput) { in.TaskDefinition = new("web") }), "InvalidParameterException: Unable to update task definition on services with an EXTERNAL deployment controller. Use its task sets."},
 		{"another strategy", update(func(in *ecsapi.UpdateServiceInput) { in.CapacityProviderStrategy = items("a 1") }), "InvalidParameterException: Unable to update capacity provider strategy on services with an EXTERNAL deployment controller. Use its task sets."},
-		{"a deployment", update(func(in *ecsapi.UpdateServiceInput) { in.ForceNewDeployment = new(true) }), "InvalidParameterException: Unable to update deployment on services with an EXTERNAL deployment controller. Use its task sets."},
+		{"a deployment", update(func(in *ecsapi.UpdateServiceInput) { in.ForceNewDeployment = new(true) }), "InvalidParameterException: Cannot force a new deployment on services with an EXTERNAL deployment controller. Use its task sets."},
 		{"another controller", update(func(in *ecsapi.UpdateServiceInput) {
 			in.DeploymentController = &ecsapi.DeploymentController{Type: "ECS"}
 		}),
@@ -193,7 +193,7 @@ func TestTaskSetRefusals(t *testing.T) {
 	for range maxTaskSets - 1 {
 		w.taskSet("web", 0)
 	}
-	w.wantRefusal(create(func(*ecsapi.CreateTaskSetInput) {})(), "LimitExceededException: Service web has 5 task sets, which is the maximum: delete one and try again.")
+	w.wantRefusal(create(func(*ecsapi.CreateTaskSetInput) {})(), "InvalidParameterException: 5 deployments exist on the service. Unable to create new TaskSet since this exceeds the maximum limit.")
 	must(w, w.ops.UpdateService, &ecsapi.UpdateServiceInput{Cluster: new("prod"), Service: new("web"), DesiredCount: new(int32(0))})
 	w.wantRefusal(call(w, w.ops.DeleteService, &ecsapi.DeleteServiceInput{Cluster: new("prod"), Service: new("web")})(), "InvalidParameterException: The service cannot be stopped while deployments are active.")
 	must(w, w.ops.DeleteTaskSet, &ecsapi.DeleteTaskSetInput{Cluster: new("prod"), Service: new("web"), TaskSet: set.Id, Force: new(true)})

@@ -52,7 +52,7 @@ func Compile(spec Spec) (*Request, error) {
 		return nil, &InvalidError{fmt.Sprintf("A task can have at most %d placement constraints, and this one has %d.", MaxConstraints, len(spec.Constraints))}
 	}
 	if len(spec.Strategies) > MaxStrategies {
-		return nil, &InvalidError{fmt.Sprintf("A task can have at most %d placement strategies, and this one has %d.", MaxStrategies, len(spec.Strategies))}
+		return nil, &InvalidError{fmt.Sprintf("Maximum number of strategies is %d; this task has %d.", MaxStrategies, len(spec.Strategies))}
 	}
 	for _, c := range spec.Constraints {
 		if err := r.constrain(c); err != nil {
@@ -131,7 +131,7 @@ func (r *Request) prefer(s ecsapi.PlacementStrategy) error {
 			r.shape.packs = append(r.shape.packs, pack)
 		}
 	case s.Type == ecsapi.PlacementStrategyTypeBinpack:
-		return &InvalidError{fmt.Sprintf("The field of the placement strategy binpack is cpu or memory, not %q.", field)}
+		return &InvalidError{fmt.Sprintf("binpack field '%s' is invalid: it is cpu or memory.", field)}
 	default:
 		return &InvalidError{fmt.Sprintf("Unknown placement strategy type %s: it is random, spread or binpack.", s.Type)}
 	}
