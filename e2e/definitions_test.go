@@ -183,7 +183,7 @@ func TestNotYetWhenRun(t *testing.T) {
 	}
 	definition := s.define(t, nil)
 	for words, in := range map[string]*ecs.RunTaskInput{
-		"launchType FARGATE":   {LaunchType: types.LaunchTypeFargate},
+		"launchType FARGATE": {LaunchType: types.LaunchTypeFargate},
 		"volumeConfigurations": {VolumeConfigurations: []types.TaskVolumeConfiguration{{Name: aws.String("v"), ManagedEBSVolume: &types.TaskManagedEBSVolumeConfiguration{
 			RoleArn: aws.String("arn:aws:iam::123456789012:role/ebs"), SizeInGiB: aws.Int32(1)}}}},
 	} {
