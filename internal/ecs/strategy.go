@@ -235,6 +235,8 @@ func changeProviders(c *gantry.Cluster, next *gantry.Service, revision *gantry.S
 	}
 	if len(strategy) > 0 {
 		revision.LaunchType = ecsapi.LaunchTypeEc2
+	} else {
+		strategy = nil // as where there never was one
 	}
 	next.Providers, revision.Providers = strategy, strategy
 	return nil

@@ -76,11 +76,11 @@ func (p *planner) start(s Start) bool {
 		}
 	}
 	s.Count = min(s.Count, mostStarts)
-	if s = p.first(s); s.Count == 0 {
-		return false
-	}
 	if s.Providers == nil {
 		s.Providers = p.deal(s.Revision, s.Count)
+	}
+	if s = p.first(s); s.Count == 0 {
+		return false
 	}
 	s.Providers = s.Providers[:min(s.Count, len(s.Providers))]
 	p.plan.Starts = append(p.plan.Starts, s)

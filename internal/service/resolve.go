@@ -27,15 +27,29 @@ func (p *planner) resolving(revision gantry.RevisionID) bool {
 }
 
 // first is as much of a start as may be carried out now: of a revision whose tags are not
-// resolved one task, as long as no other is about to tell.
+// resolved one task, as long as no other is about to tell. One that waits for a capacity
+// provider may have to for long: one of another provider goes ahead.
 func (p *planner) first(s Start) Start {
 	if !p.resolving(s.Revision) {
 		return s
 	}
-	s.Count = min(s.Count, 1)
-	if slices.ContainsFunc(p.members, func(m *member) bool { return m.Revision() == s.Revision && !m.gone && !p.look.Silent[m.Instance] }) {
-		s.Count = 0
+	waits, at := map[string]bool{}, 0
+	for _, m := range p.members {
+		switch {
+		case m.Revision() != s.Revision || m.gone || p.look.Silent[m.Instance]:
+		case m.Waits():
+			waits[m.CapacityProvider] = true
+		default:
+			s.Count = 0
+		}
 	}
+	if s.Providers != nil {
+		if at = slices.IndexFunc(s.Providers, func(provider string) bool { return !waits[provider] }); at < 0 {
+			s.Count, at = 0, 0
+		}
+		s.Providers = s.Providers[at:]
+	}
+	s.Count = min(s.Count, 1)
 	if s.On != nil {
 		s.On = s.On[:s.Count]
 	}
