@@ -27,10 +27,11 @@ type fleet struct {
 // started again and taken down as a server can.
 type machine struct {
 	*server
-	zone     string
-	address  string // on the fleet's network
-	link     string // the fleet's end of its link
-	instance string // the id of its container instance, once it has joined
+	zone       string
+	attributes string // custom ones, as the flag has them
+	address    string // on the fleet's network
+	link       string // the fleet's end of its link
+	instance   string // the id of its container instance, once it has joined
 }
 
 // fleets counts them, so that each has a network of its own.
@@ -115,7 +116,8 @@ func (f *fleet) newMachine(t *testing.T, i int) *machine {
 			t.Fatal(err)
 		}
 	}
-	m.server = f.member(t, ns, "agent", "--zone", m.zone, "--attributes", fmt.Sprintf("machine=m%d", i))
+	m.attributes = fmt.Sprintf("machine=m%d", i)
+	m.server = f.member(t, ns, "agent")
 	return m
 }
 
@@ -126,9 +128,10 @@ func (f *fleet) token(flags ...string) (string, error) {
 	return token, err
 }
 
-// join starts a machine's agent for the first time.
+// join starts a machine's agent for the first time. It is told then where and what it
+// is, and not when it is started again.
 func (m *machine) join(server, token string) error {
-	if err := m.start("--server", server, "--token", token); err != nil {
+	if err := m.start("--server", server, "--token", token, "--zone", m.zone, "--attributes", m.attributes); err != nil {
 		return fmt.Errorf("machine %s: %w", m.address, err)
 	}
 	_, after, _ := strings.Cut(m.out.String(), "container instance ")

@@ -125,6 +125,9 @@ func TestManyLostMachines(t *testing.T) {
 		if err := m.start(); err != nil {
 			t.Fatal(err)
 		}
+		if zone := f.attribute(t, m, "ecs.availability-zone"); zone != m.zone {
+			t.Errorf("started again, a machine of zone %s is in %s", m.zone, zone)
+		}
 	}
 }
 

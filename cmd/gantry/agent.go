@@ -65,7 +65,7 @@ them up where they are. "gantry down" stops the tasks too.`,
 	f.StringVar(&o.fingerprint, "ca-fingerprint", "", "with an activation: the SHA-256 of the certificate of the server's CA")
 	f.StringVar(&o.cluster, "cluster", "", "the cluster to join (default the token's, or else default)")
 	f.StringVar(&o.launchType, "launch-type", "EC2", "what kind of container instance to be: EC2 or EXTERNAL")
-	f.StringVar(&o.zone, "zone", "", "the availability zone to be in (default the server's)")
+	f.StringVar(&o.zone, "zone", "", "the availability zone to be in (default that of earlier starts, or else the server's)")
 	f.StringToStringVar(&o.attributes, "attributes", nil, "custom attributes, as stack=prod,disk=ssd: they count when the machine registers for the first time")
 	addMachineFlags(cmd, &o.logLevel, &o.pullBehavior)
 	cmd.AddCommand(newAgentLs(), newAgentRevoke(), newAgentKey())
@@ -112,6 +112,11 @@ func runAgent(ctx context.Context, o agentOptions, out, errOut io.Writer) error 
 	p := newProgress(out)
 	p.step("data dir %s, server %s, cluster %s", d.path, h.Server, h.Cluster)
 	offer.external = h.External
+	known, err := h.Know(d.file(homeFile), home.Machine{Zone: offer.zone, InstanceType: offer.instanceType, ImageID: offer.imageID})
+	if err != nil {
+		return fmt.Errorf("remember what was told of this machine: %w", err)
+	}
+	offer.zone, offer.instanceType, offer.imageID = known.Zone, known.InstanceType, known.ImageID
 	http, err := clientOf(h)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@
 package home
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -36,8 +37,18 @@ type Home struct {
 	// Authority is the certificate of the server's CA, in PEM; "" for plain HTTP, or a
 	// certificate that everybody trusts.
 	Authority string `json:"authority,omitzero"`
+	// Machine is what its operator told of it, at whichever start.
+	Machine Machine `json:"machine,omitzero"`
 	// Joining is set while it joins, also anew; nil else.
 	Joining *joining `json:"joining,omitzero"`
+}
+
+// A Machine is what nobody but its operator can tell of a machine, and what its server
+// hears at every start. Each is "" where he has never told it.
+type Machine struct {
+	Zone         string `json:"zone,omitzero"`
+	InstanceType string `json:"instanceType,omitzero"`
+	ImageID      string `json:"imageId,omitzero"`
 }
 
 // A joining is an exchange under way.
@@ -130,6 +141,7 @@ func Join(ctx context.Context, file string, want Request) (*Home, error) {
 	h = &Home{
 		Server: want.Server, Cluster: got.Cluster, Region: got.Region, Account: got.Account, External: got.External,
 		AccessKeyID: got.AccessKeyID, SecretKey: secret, Token: want.Token.ID, Authority: authority,
+		Machine: h.Machine,
 	}
 	if err := h.write(file); err != nil {
 		return nil, fmt.Errorf("remember the server: %w", err)
@@ -141,6 +153,21 @@ func Join(ctx context.Context, file string, want Request) (*Home, error) {
 func (h *Home) Move(file, server string) error {
 	h.Server = server
 	return h.write(file)
+}
+
+// Know keeps what the operator tells of the machine now, and is that with what he told at
+// earlier starts and does not repeat.
+func (h *Home) Know(file string, told Machine) (Machine, error) {
+	all := Machine{
+		Zone:         cmp.Or(told.Zone, h.Machine.Zone),
+		InstanceType: cmp.Or(told.InstanceType, h.Machine.InstanceType),
+		ImageID:      cmp.Or(told.ImageID, h.Machine.ImageID),
+	}
+	if all == h.Machine {
+		return all, nil
+	}
+	h.Machine = all
+	return all, h.write(file)
 }
 
 // write replaces the file at once. Only the holder of the data dir's lock calls it.
