@@ -66,12 +66,23 @@ func TallyOf(snap *store.Snapshot, s *gantry.Service) Tallies {
 // Entries are the service.deployments: the rollout under way, and after it those that
 // have tasks left. Deployments are the service's, the newest first, as many as are
 // known; desired is how many tasks the service wants.
+//
+// What a deployment replaces stays as an entry until the scheduler has seen that it is
+// replaced, so that whoever waits for a single entry finds a deployment that is done.
 func Entries(desired int, deployments []*gantry.Deployment, tasks Tallies) []Entry {
 	var out []Entry
-	known := map[gantry.RevisionID]bool{}
+	known, replaced := map[gantry.RevisionID]bool{}, map[gantry.RevisionID]bool{}
+	if len(deployments) > 0 {
+		if d := deployments[0]; !d.Over() && d.Rollout().SteadyAt.IsZero() {
+			for _, source := range d.Sources {
+				replaced[source] = true
+			}
+			replaced[d.Target.Revision] = true // by a rollback
+		}
+	}
 	add := func(r gantry.Rollout, status string) {
 		n := tasks[r.Revision]
-		if known[r.Revision] || status != entryPrimary && n.Living == 0 {
+		if known[r.Revision] || status != entryPrimary && n.Living == 0 && !replaced[r.Revision] {
 			return
 		}
 		known[r.Revision] = true
