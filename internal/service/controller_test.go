@@ -202,6 +202,11 @@ func (b *bench) told(text string) bool {
 	return ok && slices.ContainsFunc(h.Events, func(e gantry.ServiceEvent) bool { return strings.Contains(e.Message, text) })
 }
 
+func (b *bench) history() *gantry.ServiceHistory {
+	h, _ := store.ServiceHistories.Get(b.store.View(), "prod/web")
+	return h
+}
+
 // watch holds every revision of the store against the bounds, until stop is called.
 func (b *bench) watch(floor, ceiling int) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -418,6 +423,16 @@ func TestDaemonFollowsItsInstances(t *testing.T) {
 		b.register("i3", 1000)
 		b.after(2 * time.Second)
 		b.want("3 of 1 RUNNING")
+		b.write(func(tx *store.Tx) { // of another launch type: no place for it
+			store.Instances.Put(tx, &gantry.Instance{ID: "x1", Cluster: "prod", Status: ecsapi.ContainerInstanceStatusActive,
+				LaunchType: ecsapi.LaunchTypeExternal, Registered: gantry.Resources{CPU: 4096, Memory: 1000}})
+			store.Connections.Put(tx, &gantry.Connection{Cluster: "prod", Instance: "x1", Connected: true})
+		})
+		b.after(2 * time.Second)
+		b.want("3 of 1 RUNNING")
+		if s, _ := store.Services.Get(b.store.View(), "prod/web"); Desired(s, b.history()) != 3 {
+			t.Errorf("%d tasks are desired, on 3 instances of its launch type", Desired(s, b.history()))
+		}
 		b.register("i4", 5)
 		b.after(2 * time.Second)
 		b.want("3 of 1 RUNNING")
@@ -434,6 +449,52 @@ func TestDaemonFollowsItsInstances(t *testing.T) {
 		b.after(10 * time.Second)
 		b.want("2 of 2 RUNNING") // the silent one gets none
 	})
+}
+
+// On a DRAINING instance the daemon goes last: when nothing but daemons is left.
+func TestDaemonLeavesLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "i1", "i2")
+		b.deploy("1", func(s *gantry.Service) { s.Scheduling = ecsapi.SchedulingStrategyDaemon })
+		b.write(func(tx *store.Tx) {
+			store.Tasks.Put(tx, &gantry.Task{ID: "alone", Cluster: "prod", Instance: "i1", Group: "family:web", LastStatus: gantry.Running, DesiredStatus: gantry.Running})
+		})
+		b.after(time.Minute)
+		b.want("1 of  RUNNING, 2 of 1 RUNNING")
+		b.write(func(tx *store.Tx) {
+			if err := store.Instances.Change(tx, "prod/i1", func(i *gantry.Instance) error {
+				i.Status = ecsapi.ContainerInstanceStatusDraining
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		b.after(time.Minute)
+		b.want("1 of  RUNNING, 2 of 1 RUNNING")
+		b.write(func(tx *store.Tx) {
+			if err := store.Tasks.Change(tx, "prod/alone", func(t *gantry.Task) error { t.DesiredStatus = gantry.Stopped; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		b.after(10 * time.Second)
+		b.want("1 of 1 RUNNING")
+	})
+}
+
+func TestTaskTags(t *testing.T) {
+	tags := func(key string) []ecsapi.Tag { return []ecsapi.Tag{{Key: &key, Value: new("x")}} }
+	d := &gantry.Definition{Tags: tags("definition")}
+	for propagate, want := range map[ecsapi.PropagateTags]string{
+		ecsapi.PropagateTagsNone: "[]", ecsapi.PropagateTagsService: "[service]", ecsapi.PropagateTagsTaskDefinition: "[definition]",
+	} {
+		keys := []string{}
+		for _, tag := range taskTags(&gantry.Service{Tags: tags("service"), PropagateTags: propagate}, d) {
+			keys = append(keys, *tag.Key)
+		}
+		if got := fmt.Sprint(keys); got != want {
+			t.Errorf("propagated from %s: %s, want %s", propagate, got, want)
+		}
+	}
 }
 
 // Zones, tags and health checks come from the records of others.

@@ -323,6 +323,9 @@ func (s *stage) configure(args []string) error {
 		case "pause":
 			c.LifecycleHooks = append(c.LifecycleHooks, ecsapi.DeploymentLifecycleHook{
 				TargetType: ecsapi.DeploymentLifecycleHookTargetTypePause, LifecycleStages: []ecsapi.DeploymentLifecycleHookStage{ecsapi.DeploymentLifecycleHookStage(value)}})
+		case "timeout": // of the last pause, in minutes: it goes on then
+			c.LifecycleHooks[len(c.LifecycleHooks)-1].TimeoutConfiguration = &ecsapi.DeploymentLifecycleHookTimeoutConfiguration{
+				Action: ecsapi.DeploymentLifecycleHookActionContinue, TimeoutInMinutes: new(int32(n))}
 		case "bake":
 			c.BakeTimeInMinutes = new(int32(n))
 		case "early":
