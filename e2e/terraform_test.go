@@ -96,38 +96,44 @@ func (tf *terraform) must(args ...string) string {
 }
 
 // TestTerraform: a cluster with capacity providers, a log group, a task definition, services by launch type, by capacity
-// providers and with a task set are made, need no change afterwards, roll to another definition, and go.
+// providers and with a task set are made, need no change afterwards, roll to another image, and go.
 func TestTerraform(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
 	name := family(t)
 	tf := newTerraform(t, s, "terraform.tf")
-	with := func(greeting string, args ...string) []string {
-		return append(args, "-no-color", "-var", "name="+name, "-var", "greeting="+greeting)
+	with := func(image string, args ...string) []string {
+		return append(args, "-no-color", "-var", "name="+name, "-var", "image=gantry/sample-"+image+":latest")
 	}
 	destroyed := false
-	destroy := with("two", "destroy", "-auto-approve")
+	destroy := with("worker", "destroy", "-auto-approve")
 	defer func() {
 		if !destroyed {
 			tf.run(destroy...)
 		}
 	}()
-	unchanged := func(greeting string) {
+	unchanged := func(image string) {
 		t.Helper()
-		if code, out := tf.run(with(greeting, "plan", "-detailed-exitcode")...); code != 0 {
+		if code, out := tf.run(with(image, "plan", "-detailed-exitcode")...); code != 0 {
 			t.Fatalf("the plan after the apply is not empty (%d):\n%s", code, out)
 		}
 	}
-	running := func(definition string) {
+	running := func(definition, image string) {
 		t.Helper()
-		for service, count := range map[string]int32{"web": 2, "strategy": 2, "default": 1} {
+		for service, count := range map[string]int32{"web": 2, "strategy": 2, "default": 1, "daemon": 1} {
 			if got := describeService(t, s.sdk(), name, service); got.RunningCount != count || !strings.HasSuffix(*got.TaskDefinition, definition) ||
 				len(got.Deployments) != 1 || got.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
 				t.Fatalf("applied, and not steady with %s: %s", definition, showService(got))
 			}
 		}
-		if got, want := s.tally(t, name), " RUNNING 2, "+name+" RUNNING 4"; got != want {
+		if got, want := s.tally(t, name), " RUNNING 3, "+name+" RUNNING 4"; got != want {
 			t.Fatalf("tasks by provider: %s; want %s", got, want)
+		}
+		arns := must(t, s.sdk().ListTasks, &ecs.ListTasksInput{Cluster: &name}).TaskArns
+		for _, task := range must(t, s.sdk().DescribeTasks, &ecs.DescribeTasksInput{Cluster: &name, Tasks: arns}).Tasks {
+			if got := *task.Containers[0].Image; got != "gantry/sample-"+image+":latest" {
+				t.Errorf("task %s of %s runs the image %s", id(*task.TaskArn), *task.Group, got)
+			}
 		}
 	}
 	var code int
@@ -135,7 +141,7 @@ func TestTerraform(t *testing.T) {
 	applied := make(chan struct{})
 	go func() {
 		defer close(applied)
-		code, out = tf.run(with("one", "apply", "-auto-approve")...)
+		code, out = tf.run(with("web", "apply", "-auto-approve")...)
 	}()
 	// The tasks of the capacity providers wait until one of them has a machine.
 	eventually(t, "the cluster", func() (bool, string) {
@@ -149,12 +155,12 @@ func TestTerraform(t *testing.T) {
 	if !strings.Contains(out, `caller = "arn:aws:iam::123456789012:root"`) {
 		t.Errorf("the caller is not told:\n%s", out)
 	}
-	running(name + ":1")
-	unchanged("one")
+	running(name+":1", "web")
+	unchanged("web")
 
-	tf.must(with("two", "apply", "-auto-approve")...)
-	running(name + ":2")
-	unchanged("two")
+	tf.must(with("worker", "apply", "-auto-approve")...)
+	running(name+":2", "worker")
+	unchanged("worker")
 
 	tf.must(destroy...)
 	destroyed = true

@@ -10,7 +10,7 @@ provider "aws" {}
 
 variable "name" { type = string }
 
-variable "greeting" { type = string }
+variable "image" { type = string }
 
 resource "aws_ecs_cluster" "this" {
   name = var.name
@@ -42,7 +42,7 @@ resource "aws_ecs_capacity_provider" "scaled" {
       status                    = "ENABLED"
       target_capacity           = 80
       minimum_scaling_step_size = 2
-      maximum_scaling_step_size = var.greeting == "one" ? 10 : 20
+      maximum_scaling_step_size = endswith(var.image, "web:latest") ? 10 : 20
       instance_warmup_period    = 60
     }
   }
@@ -73,9 +73,9 @@ resource "aws_ecs_task_definition" "this" {
   memory                   = "64"
   container_definitions = jsonencode([{
     name         = "web"
-    image        = "gantry/sample-web:latest"
+    image        = var.image
     essential    = true
-    environment  = [{ name = "GREETING", value = var.greeting }]
+    environment  = [{ name = "GREETING", value = "hello" }]
     portMappings = [{ containerPort = 8080, protocol = "tcp" }]
     logConfiguration = {
       logDriver = "awslogs"
@@ -146,6 +146,16 @@ resource "aws_ecs_service" "default" {
   lifecycle {
     ignore_changes = [capacity_provider_strategy]
   }
+}
+
+# In a cluster with a default strategy only a launch type lets it be, on AWS too.
+resource "aws_ecs_service" "daemon" {
+  name                  = "daemon"
+  cluster               = aws_ecs_cluster.this.arn
+  task_definition       = aws_ecs_task_definition.this.arn
+  launch_type           = "EC2"
+  scheduling_strategy   = "DAEMON"
+  wait_for_steady_state = true
 }
 
 resource "aws_ecs_service" "external" {
