@@ -112,11 +112,11 @@ func runAgent(ctx context.Context, o agentOptions, out, errOut io.Writer) error 
 	p := newProgress(out)
 	p.step("data dir %s, server %s, cluster %s", d.path, h.Server, h.Cluster)
 	offer.external = h.External
-	known, err := h.Know(d.file(homeFile), home.Machine{Zone: offer.zone, InstanceType: offer.instanceType, ImageID: offer.imageID})
+	known, err := h.Know(d.file(homeFile), home.Machine{Zone: offer.zone, InstanceType: offer.instanceType, ImageID: offer.imageID, Attributes: offer.attributes})
 	if err != nil {
 		return fmt.Errorf("remember what was told of this machine: %w", err)
 	}
-	offer.zone, offer.instanceType, offer.imageID = known.Zone, known.InstanceType, known.ImageID
+	offer.zone, offer.instanceType, offer.imageID, offer.attributes = known.Zone, known.InstanceType, known.ImageID, known.Attributes
 	http, err := clientOf(h)
 	if err != nil {
 		return err

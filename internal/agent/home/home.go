@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"reflect"
 
 	"gantry/internal/pki"
 	"gantry/internal/wholefile"
@@ -44,11 +45,13 @@ type Home struct {
 }
 
 // A Machine is what nobody but its operator can tell of a machine, and what its server
-// hears at every start. Each is "" where he has never told it.
+// hears when it registers. Each is "" where he has never told it.
 type Machine struct {
 	Zone         string `json:"zone,omitzero"`
 	InstanceType string `json:"instanceType,omitzero"`
 	ImageID      string `json:"imageId,omitzero"`
+	// Attributes are the custom ones, which are sent with the first registration only.
+	Attributes map[string]string `json:"attributes,omitzero"`
 }
 
 // A joining is an exchange under way.
@@ -162,8 +165,12 @@ func (h *Home) Know(file string, told Machine) (Machine, error) {
 		Zone:         cmp.Or(told.Zone, h.Machine.Zone),
 		InstanceType: cmp.Or(told.InstanceType, h.Machine.InstanceType),
 		ImageID:      cmp.Or(told.ImageID, h.Machine.ImageID),
+		Attributes:   told.Attributes,
 	}
-	if all == h.Machine {
+	if len(told.Attributes) == 0 {
+		all.Attributes = h.Machine.Attributes
+	}
+	if reflect.DeepEqual(all, h.Machine) {
 		return all, nil
 	}
 	h.Machine = all
