@@ -184,7 +184,8 @@ type ServiceEvent struct {
 	Name string `json:"name,omitzero"`
 	// Message begins with "(service <name>) "; empty for what only EventBridge is told.
 	Message string `json:"message,omitzero"`
-	// Deployment is the one whose state changes, and Reason why; of deployment events only.
+	// Deployment is the one whose state changes. Reason is EventBridge's, of deployment
+	// events and of those without a message.
 	Deployment RevisionID `json:"deployment,omitzero"`
 	Reason     string     `json:"reason,omitzero"`
 }

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -117,7 +118,7 @@ func actionDetail(place gantry.Place, h *gantry.ServiceHistory, e gantry.Service
 	if a.EventType == "INFO" {
 		return json.Marshal(a)
 	}
-	a.Reason = text(e)
+	a.Reason = cmp.Or(e.Reason, text(e))
 	for _, l := range lacks {
 		if strings.Contains(e.Message, l.words) {
 			a.Reason = l.reason
@@ -126,8 +127,8 @@ func actionDetail(place gantry.Place, h *gantry.ServiceHistory, e gantry.Service
 	if _, after, ok := strings.Cut(e.Message, `encountered error "`); ok {
 		a.Reason, _, _ = strings.Cut(after, `"`)
 	}
-	if _, after, ok := strings.Cut(e.Message, "closest matching container-instance "); ok {
-		id, _, _ := strings.Cut(after, " ")
+	if _, after, ok := strings.Cut(e.Reason+e.Message, "container-instance "); ok {
+		id, _, _ := strings.Cut(strings.TrimSuffix(after, "."), " ")
 		a.ContainerInstanceARNs = []string{string(place.Instance(h.Cluster, gantry.InstanceID(id)))}
 	}
 	return json.Marshal(a)

@@ -156,6 +156,8 @@ func TestServiceEvents(t *testing.T) {
 		say("", "was unable to do what has no name.")
 		say("SERVICE_TASK_PLACEMENT_FAILURE", "was unable to place a task because no container instance met all of its requirements. The closest matching container-instance abc has insufficient CPU units available.")
 		deployed("SERVICE_DEPLOYMENT_COMPLETED", "(service web) (deployment ecs-svc/12) deployment completed.", "ECS deployment ecs-svc/12 completed.")
+		say("SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED", "")
+		h.Events[0].Message, h.Events[0].Reason = "", "(task t1) no longer satisfies the placement constraints on container-instance i1."
 		deployed("SERVICE_DEPLOYMENT_FAILED", "(service web) (deployment ecs-svc/12) deployment failed: tasks failed to start.", "ECS deployment circuit breaker: tasks failed to start.")
 		say("SERVICE_STEADY_STATE", "has reached a steady state.")
 		w.write(func(tx *store.Tx) { store.ServiceHistories.Put(tx, &h) })
@@ -173,6 +175,7 @@ func TestServiceEvents(t *testing.T) {
 			"ECS Service Action | INFO TASKS_STARTED <nil> <nil>",
 			"ECS Service Action | ERROR SERVICE_TASK_PLACEMENT_FAILURE <nil> RESOURCE:CPU",
 			"ECS Deployment State Change | INFO SERVICE_DEPLOYMENT_COMPLETED ecs-svc/12 ECS deployment ecs-svc/12 completed.",
+			"ECS Service Action | ERROR SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED <nil> (task t1) no longer satisfies the placement constraints on container-instance i1.",
 			"ECS Deployment State Change | ERROR SERVICE_DEPLOYMENT_FAILED ecs-svc/12 ECS deployment circuit breaker: tasks failed to start.",
 			"ECS Service Action | INFO SERVICE_STEADY_STATE <nil> <nil>",
 		}

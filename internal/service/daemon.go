@@ -59,6 +59,9 @@ func (p *planner) occupy() {
 		if p.look.Hosts[m.Instance] == 0 || m.draining && m.standing == pending {
 			p.stop(m, scaling(p.rollout().Revision))
 		}
+		if m.gone && !p.look.Draining[m.Instance] { // ACTIVE, and no place for it any more
+			p.plan.Events = append(p.plan.Events, Event{Name: DaemonViolation, Reason: reasonViolation(m.ID, m.Instance)})
+		}
 	}
 	p.replaceDaemons()
 	s := Start{Revision: p.rollout().Revision}

@@ -14,7 +14,8 @@ type Event struct {
 	// Message is without the prefix "(service <name>) " or "(service <name>, taskSet <id>) ";
 	// "" for what is EventBridge's only.
 	Message string
-	// Deployment is the one whose state changes, and Reason what EventBridge says of it.
+	// Deployment is the one whose state changes, and Reason what EventBridge says of it, or
+	// of what it alone is told.
 	Deployment gantry.RevisionID
 	Reason     string
 	// TaskSet is the one that the event is about; "" where it is the whole service.
@@ -34,6 +35,7 @@ const (
 	TasksStopped         = "TASKS_STOPPED"
 	StartImpaired        = "SERVICE_TASK_START_IMPAIRED"
 	PlacementFailure     = "SERVICE_TASK_PLACEMENT_FAILURE"
+	DaemonViolation      = "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"
 	RebalancingStarted   = "SERVICE_REBALANCING_STARTED"
 	RebalancingCompleted = "SERVICE_REBALANCING_COMPLETED"
 )
@@ -89,6 +91,10 @@ func reasonAlarm(name string) string { return byAlarms + ": alarm " + name + " i
 func textHeld(tasks, instances int) string {
 	return fmt.Sprintf("was unable to replace %d tasks on %d container instances whose agents are disconnected, because too many of the cluster's agents are disconnected at once. "+
 		"Set the container instances to DRAINING to have the tasks replaced.", tasks, instances)
+}
+
+func reasonViolation(t gantry.TaskID, i gantry.InstanceID) string {
+	return "(task " + string(t) + ") no longer satisfies the placement constraints on container-instance " + string(i) + "."
 }
 
 func textCompleted(r gantry.RevisionID) string {

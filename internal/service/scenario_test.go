@@ -166,11 +166,11 @@ func (s *stage) show(what string) (string, error) {
 			return "none", nil
 		}
 		return s.history.Events[0].Message, nil
-	case "told": // of deployments, the newest first
+	case "told": // EventBridge, with a reason, the newest first
 		var parts []string
 		for _, e := range s.history.Events {
-			if e.Deployment != "" {
-				parts = append(parts, fmt.Sprintf("%s %s: %s", e.Name, e.Deployment, e.Reason))
+			if e.Reason != "" {
+				parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %s", e.Name, e.Deployment))+": "+e.Reason)
 			}
 		}
 		return strings.Join(parts, ", "), nil
