@@ -40,10 +40,10 @@ const (
 	aloneElection = 50 * time.Millisecond
 
 	// raftEntries is after how many transactions etcd writes a raft snapshot, and
-	// raftCatchUp how many it then keeps in memory for members that are behind; it
-	// has a megabyte at most in each, so few.
-	raftEntries = 2_000
-	raftCatchUp = 200
+	// raftCatchUp how many it keeps in memory; it has a megabyte at most in each, so few.
+	// It keeps all since the latest snapshot and some more: see firstSnapshot.
+	raftEntries = 500
+	raftCatchUp = raftEntries + 100
 
 	// roomNeeded is how much the disk must have free for a write: etcd ends itself
 	// when it cannot make its next 64 MiB log segment or grow its database.
@@ -92,12 +92,43 @@ func startMember(ctx context.Context, c EtcdConfig) (*member, error) {
 	if err := m.room(); err != nil {
 		return nil, err
 	}
+	if err := m.firstSnapshot(ctx, *cfg); err != nil {
+		return nil, err
+	}
 	e, err := m.start(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	m.etcd = e
 	return m, nil
+}
+
+// firstSnapshot has etcd write a raft snapshot where there is none yet. A start replays
+// what follows the latest one, and while it does raft must find all of that in memory: an
+// etcd that has already forgotten entries when its election begins panics ("error scanning
+// unapplied entries"). With raftCatchUp it forgets none that follow a snapshot, but
+// without one it forgets the very first.
+func (m *member) firstSnapshot(ctx context.Context, cfg embed.Config) error {
+	if m.hasSnapshot() {
+		return nil
+	}
+	cfg.SnapshotCount = 1
+	e, err := m.start(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	m.stopping.Store(true)
+	e.Close()
+	m.stopping.Store(false)
+	if !m.hasSnapshot() {
+		return errors.New("etcd wrote no raft snapshot")
+	}
+	return nil
+}
+
+func (m *member) hasSnapshot() bool {
+	found, err := filepath.Glob(filepath.Join(m.dir, "member", "snap", "*.snap"))
+	return err == nil && len(found) > 0
 }
 
 // start waits until etcd has elected itself. etcd starts on a goroutine of its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -80,5 +81,22 @@ func TestTurns(t *testing.T) {
 	t.Logf("%d revisions passed during %d updates", passed, updates)
 	if passed > most*updates {
 		t.Errorf("%d revisions passed during %d updates, more than %d each", passed, updates, most)
+	}
+}
+
+// TestLogBeginsAtASnapshot: an etcd whose log goes back to its very first entry can panic
+// when it is started again, so a store's log never does.
+func TestLogBeginsAtASnapshot(t *testing.T) {
+	dir := t.TempDir() + "/etcd"
+	s, err := store.OpenEtcd(t.Context(), store.EtcdConfig{Dir: dir, Log: quiet(t)}, storetest.Tables()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	snapshots, err := filepath.Glob(dir + "/member/snap/*.snap")
+	if err != nil || len(snapshots) == 0 {
+		t.Errorf("there is no raft snapshot in %s (%v)", dir, err)
 	}
 }
