@@ -292,7 +292,7 @@ func (c *chaos) settle(t *testing.T) {
 				want = "RUNNING"
 			}
 			if task := described[p.arn]; aws.ToString(task.LastStatus) != want {
-				return false, fmt.Sprintf("%s is %s, want %s: %+v", p, aws.ToString(task.LastStatus), want, task)
+				return false, fmt.Sprintf("%s is %s, want %s: %s, %+v", p, aws.ToString(task.LastStatus), want, aws.ToString(task.StoppedReason), task.Containers)
 			}
 		}
 		return true, ""

@@ -21,14 +21,7 @@ func (e *Engine) takeUp(ctx context.Context) error {
 	for _, w := range e.workers {
 		takeUpTask(time.Now(), e.cfg.Boot, w.task, found)
 		for i := range w.task.Containers {
-			c := &w.task.Containers[i]
-			if _, here := found[c.RuntimeID]; !here && !c.mayExist() {
-				// A launch that was cut short may have connected it.
-				if err := e.parts.Network.Detach(ctx, c.RuntimeID); err != nil {
-					e.log.Warn("the network of a container that was never made stays", "container", c.RuntimeID, "err", err)
-				}
-			}
-			delete(found, c.RuntimeID)
+			delete(found, w.task.Containers[i].RuntimeID)
 		}
 		w.seen.Store(w.task.clone())
 		if w.task.Admitted && !w.task.Released {
@@ -81,7 +74,9 @@ func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
 	for i := range t.Containers {
 		c := &t.Containers[i]
 		f, here := found[c.RuntimeID]
-		if here && !c.mayExist() {
+		if unrecorded := c.Phase == Waiting || c.Phase == Pulled; unrecorded && !here {
+			c.HalfMade = true
+		} else if unrecorded {
 			// Its task had what it needs, or it would not have been launched.
 			c.Phase, t.Admitted, t.Prepared = Launching, true, t.Prepared || !rebooted
 			c.LaunchedAt = cmp.Or(f.StartedAt, now)

@@ -185,7 +185,7 @@ func (w *worker) abandon(c *Container, reason string) (do func(context.Context),
 		cancel()
 		delete(w.pulls, c.Name)
 	}
-	if c.Phase != Launching {
+	if c.Phase != Launching && !c.HalfMade {
 		w.ended(c, reason)
 		return nil, true
 	}

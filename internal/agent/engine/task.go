@@ -72,7 +72,8 @@ type Container struct {
 	KillSentAt  time.Time `json:"killSentAt,omitzero"` // when it was last made to end
 
 	// Busy is the step under way, Probing a health probe beside it, PullBeganAt when its image's pull began. They die with
-	// the process.
+	// the process. HalfMade says that a killed agent may have begun to make it, though neither record nor runtime know of it.
+	HalfMade    bool      `json:"-"`
 	Busy        StepKind  `json:"-"`
 	Probing     bool      `json:"-"`
 	PullBeganAt time.Time `json:"-"`
@@ -103,9 +104,6 @@ func (c *Container) Status() gantry.TaskStatus {
 	}
 	return gantry.Pending
 }
-
-// mayExist reports whether the container has been made, or may have been, as far as its record tells.
-func (c *Container) mayExist() bool { return c.Phase != Waiting && c.Phase != Pulled }
 
 // Started reports whether the container ran at some time.
 func (c *Container) Started() bool { return !c.StartedAt.IsZero() }
