@@ -23,10 +23,13 @@ type change struct{ file, old, new string }
 
 var shimChanges = []change{
 	{"task/service.go", "\tp.SetExited(e.Status)\n\t_, isInit := p.(*process.Init)\n", noteExit},
+	{"task/service.go", startShim, startShim + "\tctx, end := uncut(ctx)\n\tdefer end()\n"},
 	{"runc/platform.go", "io.CopyBuffer(outw, epollConsole, *buf)", "copyOutput(outw, epollConsole, *buf)"},
 	{"process/io.go", "io.CopyBuffer(wc, rio.Stdout(), *p)", "CopyOutput(wc, rio.Stdout(), *p)"},
 	{"process/io.go", "io.CopyBuffer(wc, rio.Stderr(), *p)", "CopyOutput(wc, rio.Stderr(), *p)"},
 }
+
+const startShim = "func (s *service) Start(ctx context.Context, r *taskAPI.StartRequest) (*taskAPI.StartResponse, error) {\n"
 
 const noteExit = `	_, isInit := p.(*process.Init)
 	if isInit {

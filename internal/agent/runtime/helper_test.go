@@ -44,6 +44,8 @@ func runHelper(role string) int {
 type script struct {
 	Config Config
 	Specs  []Spec
+	// Halts stops each container's process before it is let run, and says "ready" then.
+	Halts bool
 }
 
 // playGantry runs containers, says so, and waits to be killed.
@@ -58,8 +60,15 @@ func playGantry() error {
 		return err
 	}
 	for _, spec := range s.Specs {
-		if _, err := r.Create(ctx, spec); err != nil {
+		made, err := r.Create(ctx, spec)
+		if err != nil {
 			return err
+		}
+		if s.Halts {
+			if err := unix.Kill(made.PID, unix.SIGSTOP); err != nil {
+				return err
+			}
+			fmt.Println("ready", made.PID)
 		}
 		if _, err := r.Start(ctx, spec.ID); err != nil {
 			return err
@@ -168,7 +177,7 @@ func TestKilled(t *testing.T) {
 	config.Logger = nil
 
 	talker, ender, waiter := spec(t, "lines", "300000"), spec(t, "exit", "5"), spec(t, "wait")
-	text, err := json.Marshal(script{config, []Spec{talker, ender, waiter}})
+	text, err := json.Marshal(script{Config: config, Specs: []Spec{talker, ender, waiter}})
 	must(t, err)
 	h, _ := play(t, "gantry", string(text))
 	h.kill()
@@ -217,7 +226,7 @@ func TestEndedWhileTakenUp(t *testing.T) {
 	config := r.config
 	config.Logger = nil
 	ender := spec(t, "exit", "5")
-	text, err := json.Marshal(script{config, []Spec{ender}})
+	text, err := json.Marshal(script{Config: config, Specs: []Spec{ender}})
 	must(t, err)
 	h, _ := play(t, "gantry", string(text))
 	h.kill()
@@ -310,7 +319,7 @@ func TestKilledAnywhere(t *testing.T) {
 	for _, after := range []time.Duration{30, 60, 90, 120, 160, 200, 260, 350, 500, 700} {
 		config.Logger = nil
 		specs := []Spec{spec(t, "wait"), spec(t, "exit", "4"), spec(t, "wait")}
-		text, err := json.Marshal(script{config, specs})
+		text, err := json.Marshal(script{Config: config, Specs: specs})
 		must(t, err)
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), helperRole+"=gantry", helperInput+"="+string(text))
@@ -334,6 +343,46 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 		wipe(t, again)
 	}
+}
+
+// A container that is being let run when gantry is killed runs, once, and passes for running.
+func TestKilledWhileAContainerStarts(t *testing.T) {
+	r, ctx := open(t)
+	must(t, r.Close())
+	config := r.config
+	config.Logger = nil
+	s := spec(t, "wait")
+	text, err := json.Marshal(script{Config: config, Specs: []Spec{s}, Halts: true})
+	must(t, err)
+	h, said := play(t, "gantry", string(text))
+	var pid int
+	_, err = fmt.Sscanf(said, "ready %d", &pid)
+	must(t, err)
+	eventually(t, ctx, "runc to start the container", func() bool { return runcStarts(s.ID) })
+	h.kill()
+	time.AfterFunc(time.Second, func() { unix.Kill(pid, unix.SIGCONT) })
+
+	config.Logger = r.config.Logger
+	again, err := Open(ctx, config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	list, err := again.List(ctx)
+	must(t, err)
+	if len(list) != 1 || list[0].State != Running || list[0].PID != pid {
+		t.Errorf("got %+v, want process %d to run", list, pid)
+	}
+}
+
+// runcStarts reports whether there is a process that starts a container.
+func runcStarts(id ContainerID) bool {
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range processes {
+		line, _ := os.ReadFile(p)
+		if strings.HasSuffix(string(line), "\x00start\x00"+string(id)+"\x00") {
+			return true
+		}
+	}
+	return false
 }
 
 // A container of which only the record is there, as after a reboot, is lost.
