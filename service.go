@@ -83,14 +83,22 @@ const deploymentPrefix = "ecs-svc/"
 // "ecs-svc/9223370526943495407", which is also the startedBy of its tasks.
 func (r RevisionID) StartedBy() string { return deploymentPrefix + string(r) }
 
-// Revision is the service revision that the task was started for; "" for a task that
-// no service started.
-func (t *Task) Revision() RevisionID {
-	digits, ok := strings.CutPrefix(t.StartedBy, deploymentPrefix)
+// RevisionOf is the revision whose tasks have a startedBy; "" where it is none's.
+func RevisionOf(startedBy string) RevisionID {
+	digits, ok := strings.CutPrefix(startedBy, deploymentPrefix)
 	if !ok {
 		return ""
 	}
 	return RevisionID(digits)
+}
+
+// Revision is the service revision that the task was started for; "" for a task that
+// no service started, which may have any startedBy, but no service's group.
+func (t *Task) Revision() RevisionID {
+	if t.Group.Service() == "" {
+		return ""
+	}
+	return RevisionOf(t.StartedBy)
 }
 
 // A ServiceRevision is what the tasks of a service are made from. It never changes, but

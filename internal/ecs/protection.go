@@ -93,7 +93,7 @@ func (s *Service) eachProtectable(r store.Reader, cluster *string, refs []string
 		switch {
 		case !ok:
 			*failures = append(*failures, missing(s.cfg.Place.Task(c.Name, id)))
-		case t.Revision() == "" || t.Group.Service() == "":
+		case t.Revision() == "":
 			*failures = append(*failures, s.unprotectable(t, notValid, "The task does not belong to a service."))
 		case t.DesiredStatus == gantry.Stopped:
 			*failures = append(*failures, s.unprotectable(t, notValid, "The task is stopped or stopping."))

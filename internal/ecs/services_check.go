@@ -93,7 +93,7 @@ func checkScheduling(sv *gantry.Service, given *int32) error {
 		return invalid("The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again")
 	case len(sv.Strategies) > 0:
 		return invalid("The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and try again")
-	case *sv.Configuration.MaximumPercent != 100:
+	case *sv.Configuration.MaximumPercent > 100:
 		return invalid("The daemon scheduling strategy does not support values above 100 for maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again")
 	case sv.Configuration.Strategy != ecsapi.DeploymentStrategyRolling:
 		return invalid("The daemon scheduling strategy supports the deployment strategy ROLLING only.")

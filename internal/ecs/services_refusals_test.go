@@ -162,6 +162,9 @@ func TestServiceRefusals(t *testing.T) {
 			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again"},
 		{"update a daemon's count", update(func(in *ecsapi.UpdateServiceInput) { in.Service, in.DesiredCount = new("daemon"), new(int32(1)) }),
 			"InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again"},
+		{"daemon below its maximum", daemon(func(in *ecsapi.CreateServiceInput) {
+			in.DeploymentConfiguration = &configuration{MaximumPercent: new(int32(50))}
+		}), "InvalidParameterException: deploymentConfiguration.maximumPercent is 50; it must be between 100 and 2147483647."},
 		{"daemon with a strategy", daemon(func(in *ecsapi.CreateServiceInput) {
 			in.PlacementStrategy = []ecsapi.PlacementStrategy{{Type: ecsapi.PlacementStrategyTypeRandom}}
 		}), "InvalidParameterException: The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and try again"},

@@ -61,6 +61,8 @@ func TestEnds(t *testing.T) {
 			switch word {
 			case "":
 			case "of a service":
+				task.Group, task.StartedBy = gantry.ServiceGroup("web"), gantry.RevisionID("1").StartedBy()
+			case "started as if by one":
 				task.StartedBy = gantry.RevisionID("1").StartedBy()
 			case "away":
 				connection.Connected = false

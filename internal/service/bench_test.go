@@ -20,7 +20,7 @@ func BenchmarkMakePlan(b *testing.B) {
 			w.history = &gantry.ServiceHistory{Cluster: "prod", Service: "web"}
 			w.deploy()
 			for i := range w.service.DesiredCount {
-				w.tasks = append(w.tasks, &gantry.Task{ID: gantry.TaskID(fmt.Sprint(i)), Instance: "i1", StartedBy: "ecs-svc/1",
+				w.tasks = append(w.tasks, &gantry.Task{ID: gantry.TaskID(fmt.Sprint(i)), Instance: "i1", Group: "service:web", StartedBy: "ecs-svc/1",
 					LastStatus: gantry.Running, DesiredStatus: gantry.Running, CreatedAt: w.now, StartedAt: w.now})
 			}
 			w.now = w.now.Add(time.Minute)

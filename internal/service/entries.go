@@ -56,7 +56,7 @@ func TallyOf(snap *store.Snapshot, s *gantry.Service) Tallies {
 	within := store.Progress(s.Cluster, gantry.ServiceGroup(string(s.Name)))
 	for value := range store.TasksByProgress.Values(snap, within) {
 		desired, last, startedBy := store.ProgressOf(strings.TrimPrefix(value, within))
-		if revision := (&gantry.Task{StartedBy: startedBy}).Revision(); revision != "" {
+		if revision := gantry.RevisionOf(startedBy); revision != "" {
 			out.add(revision, desired, last, store.TasksByProgress.Count(snap, value))
 		}
 	}
