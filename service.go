@@ -196,6 +196,8 @@ type ServiceEvent struct {
 	// events and of those without a message.
 	Deployment RevisionID `json:"deployment,omitzero"`
 	Reason     string     `json:"reason,omitzero"`
+	// Providers are the capacity providers that it is about.
+	Providers []string `json:"providers,omitzero"`
 }
 
 // Told is a cause of events that still holds: it is not told again for a while.

@@ -81,6 +81,7 @@ type action struct {
 	EventName             string   `json:"eventName"`
 	ClusterARN            string   `json:"clusterArn"`
 	CreatedAt             iso      `json:"createdAt"`
+	CapacityProviderARNs  []string `json:"capacityProviderArns,omitempty"`
 	ContainerInstanceARNs []string `json:"containerInstanceArns,omitempty"`
 	Reason                string   `json:"reason,omitempty"`
 }
@@ -115,6 +116,9 @@ var lacks = []struct{ words, reason string }{
 
 func actionDetail(place gantry.Place, h *gantry.ServiceHistory, e gantry.ServiceEvent) (json.RawMessage, error) {
 	a := action{EventType: eventType(e.Name), EventName: e.Name, ClusterARN: string(place.Cluster(h.Cluster)), CreatedAt: iso{e.At}}
+	for _, name := range e.Providers {
+		a.CapacityProviderARNs = append(a.CapacityProviderARNs, string(place.CapacityProvider(name)))
+	}
 	if a.EventType == "INFO" {
 		return json.Marshal(a)
 	}

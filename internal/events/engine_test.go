@@ -155,17 +155,23 @@ func TestServiceEvents(t *testing.T) {
 		w.write(func(tx *store.Tx) { store.ServiceHistories.Put(tx, &h) })
 		say("", "was unable to do what has no name.")
 		say("SERVICE_TASK_PLACEMENT_FAILURE", "was unable to place a task because no container instance met all of its requirements. The closest matching container-instance abc has insufficient CPU units available.")
+		h.Events[0].Providers = []string{"a"}
 		deployed("SERVICE_DEPLOYMENT_COMPLETED", "(service web) (deployment ecs-svc/12) deployment completed.", "ECS deployment ecs-svc/12 completed.")
 		say("SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED", "")
 		h.Events[0].Message, h.Events[0].Reason = "", "(task t1) no longer satisfies the placement constraints on container-instance i1."
 		deployed("SERVICE_DEPLOYMENT_FAILED", "(service web) (deployment ecs-svc/12) deployment failed: tasks failed to start.", "ECS deployment circuit breaker: tasks failed to start.")
 		say("SERVICE_STEADY_STATE", "has reached a steady state.")
+		say("CAPACITY_PROVIDER_STEADY_STATE", "")
+		h.Events[0].Message, h.Events[0].Providers = "", []string{"a", "b"}
 		w.write(func(tx *store.Tx) { store.ServiceHistories.Put(tx, &h) })
 		pass(time.Second)
 		var got []string
 		for _, e := range w.all() {
 			d := detail(e)
 			got = append(got, strings.TrimSpace(fmt.Sprintf("%v | %v %v %v %v", e["detail-type"], d["eventType"], d["eventName"], d["deploymentId"], d["reason"])))
+			if arns := d["capacityProviderArns"]; arns != nil {
+				got[len(got)-1] += fmt.Sprint(" ", arns)
+			}
 			if fmt.Sprint(e["resources"]) != "[arn:aws:ecs:us-east-1:123456789012:service/prod/web]" {
 				t.Errorf("resources %v", e["resources"])
 			}
@@ -173,11 +179,12 @@ func TestServiceEvents(t *testing.T) {
 		want := []string{
 			"ECS Deployment State Change | INFO SERVICE_DEPLOYMENT_IN_PROGRESS ecs-svc/12 ECS deployment ecs-svc/12 in progress.",
 			"ECS Service Action | INFO TASKS_STARTED <nil> <nil>",
-			"ECS Service Action | ERROR SERVICE_TASK_PLACEMENT_FAILURE <nil> RESOURCE:CPU",
+			"ECS Service Action | ERROR SERVICE_TASK_PLACEMENT_FAILURE <nil> RESOURCE:CPU [arn:aws:ecs:us-east-1:123456789012:capacity-provider/a]",
 			"ECS Deployment State Change | INFO SERVICE_DEPLOYMENT_COMPLETED ecs-svc/12 ECS deployment ecs-svc/12 completed.",
 			"ECS Service Action | ERROR SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED <nil> (task t1) no longer satisfies the placement constraints on container-instance i1.",
 			"ECS Deployment State Change | ERROR SERVICE_DEPLOYMENT_FAILED ecs-svc/12 ECS deployment circuit breaker: tasks failed to start.",
 			"ECS Service Action | INFO SERVICE_STEADY_STATE <nil> <nil>",
+			"ECS Service Action | INFO CAPACITY_PROVIDER_STEADY_STATE <nil> <nil> [arn:aws:ecs:us-east-1:123456789012:capacity-provider/a arn:aws:ecs:us-east-1:123456789012:capacity-provider/b]",
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("got\n%s", strings.Join(got, "\n"))

@@ -38,6 +38,7 @@ func (p *planner) announce() {
 	}
 	if p.steady() {
 		p.conditions = append(p.conditions, condition(SteadyState, textSteady))
+		p.announceProviders()
 	}
 }
 
@@ -101,7 +102,7 @@ func Record(h *gantry.ServiceHistory, events []Event, now time.Time, newID func(
 	}
 	newest := make([]gantry.ServiceEvent, 0, len(events)+len(h.Events))
 	for _, e := range slices.Backward(events) {
-		told := gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Deployment: e.Deployment, Reason: e.Reason}
+		told := gantry.ServiceEvent{ID: newID(), At: now, Name: e.Name, Deployment: e.Deployment, Reason: e.Reason, Providers: e.Providers}
 		if e.Message != "" {
 			told.Message = e.of(h.Service) + e.Message
 		}

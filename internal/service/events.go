@@ -20,6 +20,8 @@ type Event struct {
 	Reason     string
 	// TaskSet is the one that the event is about; "" where it is the whole service.
 	TaskSet gantry.RevisionID
+	// Providers are the capacity providers that it is about.
+	Providers []string
 	// Cause is what the event is told for, once; "" for what happens at one moment.
 	Cause string
 }
@@ -31,6 +33,7 @@ const (
 	DeploymentFailed     = "SERVICE_DEPLOYMENT_FAILED"
 	SteadyState          = "SERVICE_STEADY_STATE"
 	TaskSetSteadyState   = "TASKSET_STEADY_STATE"
+	ProviderSteadyState  = "CAPACITY_PROVIDER_STEADY_STATE"
 	TasksStarted         = "TASKS_STARTED"
 	TasksStopped         = "TASKS_STOPPED"
 	StartImpaired        = "SERVICE_TASK_START_IMPAIRED"

@@ -105,6 +105,18 @@ func (p *planner) short() int {
 	return p.number((*member).good, func(m *member) bool { return m.Waits() && p.look.NoRoom[m.CapacityProvider].Full })
 }
 
+// announceProviders tells, to EventBridge only, that the capacity providers that a steady
+// service's tasks go by have given them what they need.
+func (p *planner) announceProviders() {
+	var names []string
+	for _, s := range p.look.Shares[p.rollout().Revision] {
+		names = append(names, s.Provider)
+	}
+	if len(names) > 0 {
+		p.conditions = append(p.conditions, Event{Name: ProviderSteadyState, Providers: names, Cause: ProviderSteadyState})
+	}
+}
+
 // announceWaiting tells why tasks wait for a capacity provider.
 func (p *planner) announceWaiting() {
 	waits := map[string]bool{}
@@ -113,7 +125,7 @@ func (p *planner) announceWaiting() {
 	}
 	for _, provider := range slices.Sorted(maps.Keys(waits)) {
 		if u, ok := p.look.NoRoom[provider]; ok {
-			p.conditions = append(p.conditions, Event{Name: PlacementFailure, Message: u.Message, Cause: PlacementFailure + "/" + provider})
+			p.conditions = append(p.conditions, Event{Name: PlacementFailure, Message: u.Message, Providers: []string{provider}, Cause: PlacementFailure + "/" + provider})
 		}
 	}
 	if len(waits) > 0 {

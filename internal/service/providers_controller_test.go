@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,18 @@ func TestProvidersOverTwoZones(t *testing.T) {
 		}
 		if !b.told("is AZ balanced with 3 tasks in eu-1a, 3 tasks in eu-1b.") || b.told("is unable to place a task in eu-1c") {
 			t.Error("the events are others")
+		}
+		h, _ := store.ServiceHistories.Get(b.store.View(), "prod/web")
+		if e := h.Events[0]; e.Name != ProviderSteadyState || e.Message != "" || !slices.Equal(e.Providers, []string{"a", "b"}) {
+			t.Errorf("the newest event is %+v", e)
+		}
+		// Tasks that wait are told of with the provider that has no room for them.
+		join("a1", "none any more", "eu-1a")
+		b.update(func(s *gantry.Service) { s.DesiredCount = 8 })
+		b.after(5 * time.Second)
+		h, _ = store.ServiceHistories.Get(b.store.View(), "prod/web")
+		if i := slices.IndexFunc(h.Events, func(e gantry.ServiceEvent) bool { return e.Name == PlacementFailure }); i < 0 || !slices.Equal(h.Events[i].Providers, []string{"a"}) {
+			t.Errorf("the events of those that wait are %+v", h.Events)
 		}
 	})
 }
