@@ -201,6 +201,9 @@ func TestUpdateService(t *testing.T) {
 			if before.AvailabilityZoneRebalancing != ecsapi.AvailabilityZoneRebalancingDisabled {
 				t.Error("tasks that are packed are to be moved between zones")
 			}
+			if *before.HealthCheckGracePeriodSeconds != 5 {
+				t.Errorf("the grace period is %d s, 5 were given", *before.HealthCheckGracePeriodSeconds)
+			}
 			answered := w.change(tt.change)
 			if deploys := *answered.Deployments[0].Id != *before.Deployments[0].Id; deploys != tt.deploys {
 				t.Errorf("starts a deployment: %t", deploys)
