@@ -152,18 +152,16 @@ func resolve(tx *store.Tx, t *gantry.Task) {
 	if !ok {
 		return
 	}
-	found := maps.Clone(revision.Digests)
+	found := map[string]string{}
 	for _, name := range revision.Unresolved(d.Wire) {
 		if c := t.Container(name); c != nil && isDigest(c.ImageDigest) {
-			if found == nil {
-				found = map[string]string{}
-			}
 			found[name] = c.ImageDigest
 		}
 	}
-	if len(found) == len(revision.Digests) {
+	if len(found) == 0 {
 		return
 	}
+	maps.Copy(found, revision.Digests)
 	next := *revision
 	next.Digests = found
 	store.ServiceRevisions.Put(tx, &next)
