@@ -73,6 +73,9 @@ type LossChange struct {
 
 // PlanLosses decides about the agents of one cluster. Whoever sets an instance DRAINING
 // wants it empty: it is given up when its period is over, however many others are away.
+//
+// Where too many were away and no longer are, those that are left have their whole period
+// once more: the others come back one after the other, and they are likely to follow.
 func PlanLosses(r LossRule, agents []Agent) LossPlan {
 	var p LossPlan
 	for i := range agents {
@@ -99,7 +102,10 @@ func PlanLosses(r LossRule, agents []Agent) LossPlan {
 			if left := period - a.Silent; p.Again == 0 || left < p.Again {
 				p.Again = left
 			}
-		case !p.Many || r.Many || a.Instance.Status == ecsapi.ContainerInstanceStatusDraining:
+		case r.Many || a.Instance.Status == ecsapi.ContainerInstanceStatusDraining:
+			to = gantry.LossGivenUp
+		case !p.Many && a.Connection.Loss == gantry.LossHeld: // a Vigil takes that for a sign of life
+		case !p.Many:
 			to = gantry.LossGivenUp
 		default:
 			to = gantry.LossHeld
@@ -145,6 +151,7 @@ type Vigil struct {
 
 type silence struct {
 	epoch int64 // the connection's: a new one is a sign of life
+	held  bool  // it was: that it no longer is counts as one as well
 	since time.Duration
 }
 
@@ -161,9 +168,10 @@ func (v *Vigil) Look(at time.Duration, proven bool, connections iter.Seq[*gantry
 			continue
 		}
 		s, known := before[c.Key()]
-		if !known || s.epoch != c.Epoch {
-			s = silence{c.Epoch, at}
+		if !known || s.epoch != c.Epoch || s.held && c.Loss == "" {
+			s = silence{epoch: c.Epoch, since: at}
 		}
+		s.held = c.Loss == gantry.LossHeld
 		if proven { // else nobody's silence is known
 			v.silent[c.Key()] = s
 		}

@@ -119,6 +119,7 @@ func TestAllowedLoss(t *testing.T) {
 //
 //   - no agent is given up that was heard within the period;
 //   - nor while the control plane was not up and able to write for the whole period;
+//   - nor that was held for others within the period, unless an operator asked for it;
 //   - those given up within an hour, with all that are away, are never more than allowed,
 //     unless an operator asked for it;
 //   - in the end, when the control plane is left alone, agents that are few enough are
@@ -141,6 +142,7 @@ type fate struct {
 	instance   gantry.Instance
 	connection gantry.Connection
 	heard      time.Duration
+	held       time.Duration // when it was last
 	givenUp    time.Duration // -1 for not
 }
 
@@ -150,7 +152,7 @@ func keepsVigil(t *rapid.T) {
 		id := gantry.InstanceID(fmt.Sprint("i", i))
 		e.agents = append(e.agents, &fate{
 			instance:   gantry.Instance{ID: id, Cluster: "prod", Status: ecsapi.ContainerInstanceStatusActive, LaunchType: ecsapi.LaunchTypeEc2},
-			connection: gantry.Connection{Cluster: "prod", Instance: id, Connected: true, Epoch: 1}, givenUp: -1,
+			connection: gantry.Connection{Cluster: "prod", Instance: id, Connected: true, Epoch: 1}, held: -period, givenUp: -1,
 		})
 	}
 	pick := func(t *rapid.T) *fate { return rapid.SampledFrom(e.agents).Draw(t, "agent") }
@@ -234,6 +236,9 @@ func (e *era) look(t *rapid.T, proven bool) {
 	e.vigil.Look(e.now-e.born, proven, e.connections)
 	var agents []Agent
 	for _, a := range e.agents {
+		if a.connection.Loss == gantry.LossHeld {
+			a.held = e.now
+		}
 		agents = append(agents, e.vigil.Agent(&a.instance, new(a.connection)))
 	}
 	for _, c := range PlanLosses(DefaultLossRule, agents).Changes {
@@ -257,6 +262,8 @@ func (e *era) judge(t *rapid.T, f *fate) {
 		t.Fatalf("%s is given up %s after a break of the control plane's", f.instance.ID, e.now-e.whole)
 	case f.instance.Status == ecsapi.ContainerInstanceStatusDraining:
 		return
+	case e.now-f.held < period:
+		t.Fatalf("%s is given up %s after it was held", f.instance.ID, e.now-f.held)
 	}
 	away, counted := e.away()
 	if away > AllowedLoss(counted) {

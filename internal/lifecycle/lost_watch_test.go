@@ -143,6 +143,33 @@ func TestTooManyLostAgentsWaitForAWord(t *testing.T) {
 	})
 }
 
+// When a network is mended agents come back one after the other: the first to be there
+// does not make an end of the others.
+func TestAgentsComeBackOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := start(t)
+		fleet(t, st, 3)
+		connect(t, st, false, 0, 1, 2)
+		after(time.Hour)
+		for i := range 2 {
+			connect(t, st, true, i)
+			after(2 * time.Minute)
+		}
+		if got := task(st, "svc-i2"); got.LastStatus != gantry.Running || loss(st, 2) != "" {
+			t.Errorf("the last is given up %s: %q", got.LastStatus, loss(st, 2))
+		}
+		after(6 * time.Minute) // but not without end
+		if got := task(st, "svc-i2"); got.LastStatus != gantry.Stopped {
+			t.Errorf("the one that stays away: %s, %q", got.LastStatus, loss(st, 2))
+		}
+		for i := range 2 {
+			if got := task(st, fmt.Sprint("svc-i", i)); got.LastStatus != gantry.Running {
+				t.Errorf("i%d is back, and its task %s", i, got.LastStatus)
+			}
+		}
+	})
+}
+
 // A clock that jumps makes nobody's silence longer.
 func TestAClockThatJumpsGivesNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
