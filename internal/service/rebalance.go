@@ -127,8 +127,9 @@ func (p *planner) moving() bool {
 	return p.move() != nil && p.number((*member).good, in(pending, warming)) > 0
 }
 
-// zones are the numbers of good tasks by availability zone, also of zones without any
-// where there could be some.
+// zones are the numbers of good tasks by availability zone, of those where there could be
+// some: also where there are none, and not where no instance is ACTIVE and connected. What
+// runs there neither stops nor gets company; it may be lost, or be there again soon.
 func (p *planner) zones() map[string]int {
 	n := map[string]int{}
 	shares := p.look.Shares[p.rollout().Revision]
@@ -143,7 +144,7 @@ func (p *planner) zones() map[string]int {
 		}
 	}
 	for _, m := range p.where((*member).good) {
-		if m.Zone != "" {
+		if _, open := n[m.Zone]; open {
 			n[m.Zone]++
 		}
 	}

@@ -94,7 +94,7 @@ func (w *world) look() Look {
 		status := ecsapi.ContainerInstanceStatusActive
 		if h.draining {
 			status = ecsapi.ContainerInstanceStatusDraining
-		} else {
+		} else if !h.away {
 			zones[h.zone] = true
 			if of[h.provider] == nil {
 				of[h.provider] = map[string]bool{}
