@@ -89,7 +89,6 @@ func TestTenMinutesWithoutAControlPlane(t *testing.T) {
 		if now := o.running(); len(now) != 5 || made != 7 {
 			t.Errorf("%d tasks run, of %d that were ever there; 5 were, and two had to be replaced", len(now), made)
 		}
-		o.kill()
 	})
 }
 
@@ -128,13 +127,14 @@ func (o *outage) up() {
 			}
 		})
 	}
-	o.kill = func() {
+	o.kill = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 		if err := st.Close(); err != nil {
 			o.Error(err)
 		}
-	}
+	})
+	o.Cleanup(o.kill)
 	synctest.Wait()
 }
 
@@ -151,7 +151,8 @@ func (o *outage) begin(machines int) {
 	o.write(func(tx *store.Tx) {
 		store.Clusters.Put(tx, &gantry.Cluster{Name: "prod", Status: gantry.Active})
 		store.Definitions.Put(tx, &gantry.Definition{Name: "web:1", Status: gantry.Active, Wire: &ecsapi.TaskDefinition{
-			ContainerDefinitions: []ecsapi.ContainerDefinition{{Name: new("app"), Image: new("app"), Memory: new(int32(10))}}}})
+			ContainerDefinitions: []ecsapi.ContainerDefinition{{Name: new("app"), Image: new("app"), Memory: new(int32(10)),
+				VersionConsistency: ecsapi.VersionConsistencyDisabled}}}}) // no task waits for the first to resolve a tag
 		for i := range machines {
 			store.Instances.Put(tx, &gantry.Instance{ID: gantry.InstanceID(fmt.Sprint("i", i)), Cluster: "prod", Status: ecsapi.ContainerInstanceStatusActive,
 				LaunchType: ecsapi.LaunchTypeEc2, Registered: gantry.Resources{CPU: 4096, Memory: 1000}})
