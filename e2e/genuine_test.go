@@ -196,6 +196,12 @@ func TestGenuineAgent(t *testing.T) {
 		}
 		return must(t, s.sdk().DescribeTasks, &ecs.DescribeTasksInput{Cluster: &cluster, Tasks: arns}).Tasks
 	}
+	// An image that Docker loaded has no digest, so that the second task waits for the first
+	// to run; their health is told a little later than that they run.
+	eventually(t, "the tasks are healthy", func() (bool, string) {
+		tasks := stable()
+		return !slices.ContainsFunc(tasks, func(t types.Task) bool { return t.HealthStatus != types.HealthStatusHealthy }), tell(tasks[0]) + tell(tasks[1])
+	})
 	for _, task := range stable() {
 		if *task.ContainerInstanceArn != me || task.LaunchType != types.LaunchTypeExternal || task.HealthStatus != types.HealthStatusHealthy || task.Connectivity != types.ConnectivityConnected {
 			t.Errorf("a task of the service: %s", tell(task))
