@@ -358,7 +358,11 @@ func TestDeleteService(t *testing.T) {
 	if row, _ := store.Services.Get(w.store.View(), "prod/web"); row.InactiveAt.IsZero() {
 		t.Error("nobody knows since when it is INACTIVE")
 	}
+	before := w.newest()
 	again := w.serve("prod", "web", "web")
+	if old := must(w, w.ops.DescribeServiceDeployments, &ecsapi.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{before}}); len(old.Failures) != 1 {
+		t.Errorf("a deployment of the earlier service is told as one of this: %+v", old)
+	}
 	if *again.Status != "ACTIVE" || len(again.Events) != 0 {
 		t.Errorf("created anew: %+v", again)
 	}
