@@ -27,8 +27,9 @@ import (
 //
 // In the end the world goes quiet: what starts runs, what runs is healthy, what is to
 // stop stops. Then the plans come to an end, the deployment is over, and, where it did
-// not fail, all tasks are of its revision, as many as desired. At last every instance is
-// drained, and since none of the tasks has to stay, none does.
+// not fail, all tasks are of its revision, as many as desired, evenly over the zones where
+// they are to be rebalanced. At last every instance is drained, and since none of the tasks
+// has to stay, none does.
 func TestPromises(t *testing.T) {
 	for range promised {
 		rapid.Check(t, keepsPromises)
@@ -433,5 +434,12 @@ func (h *history) atRest(t *rapid.T) {
 	}
 	if d.Rollout().State != ecsapi.DeploymentRolloutStateCompleted {
 		t.Fatalf("the rollout is %s: %s", d.Rollout().State, d.Rollout().Reason)
+	}
+	look := h.look()
+	p := &planner{now: h.now, look: look, set: h.set, deployment: d, history: h.history}
+	p.count()
+	replica := h.service.Scheduling == ecsapi.SchedulingStrategyReplica
+	if replica && p.mayMove() && len(h.service.Providers) == 0 && p.number(func(m *member) bool { return m.protected }) == 0 && !even(p.zones()) {
+		t.Fatalf("at rest there are %s; %+v", listed(p.zones()), h.history.Rebalance)
 	}
 }
