@@ -76,6 +76,26 @@ func TestRunTaskByStrategy(t *testing.T) {
 	}
 }
 
+// A task that is to stop is none of its provider's any more: the base is filled again.
+func TestStoppedTasksDoNotCount(t *testing.T) {
+	w := newWorld(t)
+	w.provide("a")
+	w.provide("b")
+	w.associate("prod", []string{"a", "b"}, "a 0+1", "b 1")
+	w.join("prod", 4096, 4096, ecsapi.Attribute{Name: new(gantry.AttributeGroup), Value: new("a-group")})
+	w.define("web", 256, 128)
+	for _, again := range []bool{false, true} {
+		tasks := must(w, w.ops.RunTask, &ecsapi.RunTaskInput{Cluster: new("prod"), TaskDefinition: new("web")}).Tasks
+		if diff := cmp.Diff(map[string]int{"a PENDING": 1}, byProvider(tasks)); diff != "" {
+			t.Errorf("again %t (-want +got)\n%s", again, diff)
+		}
+		must(w, w.ops.StopTask, &ecsapi.StopTaskInput{Cluster: new("prod"), Task: tasks[0].TaskArn})
+		if row, _ := store.Tasks.Get(w.store.View(), "prod/"+strings.TrimPrefix(*tasks[0].TaskArn, "arn:aws:ecs:us-east-1:123456789012:task/prod/")); row.LastStatus == gantry.Stopped {
+			t.Fatal("the task is STOPPED, and not one that is to stop")
+		}
+	}
+}
+
 func TestTooManyTasksWait(t *testing.T) {
 	w := newWorld(t)
 	w.provide("a")

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gantry"
+	"gantry/internal/events/schedule"
 	"gantry/internal/wire/eventsapi"
 )
 
@@ -110,4 +112,23 @@ func TestRestartFiresNothingTwice(t *testing.T) {
 			t.Errorf("fired %s", w.fired())
 		}
 	})
+}
+
+// A run that is noted hours ahead is one of a clock that was wrong: it holds up none.
+func TestClockThatWasFarAhead(t *testing.T) {
+	s, err := schedule.Parse("rate(1 hour)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchor := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	now := anchor.Add(90 * time.Minute)
+	for _, last := range []time.Time{{}, now.Add(48 * time.Hour)} {
+		due, next := Due(s, &gantry.EventRule{Anchor: anchor}, last, now)
+		if !due.Equal(anchor.Add(time.Hour)) || !next.Equal(anchor.Add(2*time.Hour)) {
+			t.Errorf("the last run %v: %v is due, and then %v", last, due, next)
+		}
+	}
+	if due, next := Due(s, &gantry.EventRule{Anchor: anchor}, anchor.Add(time.Hour), now); !due.IsZero() || !next.Equal(anchor.Add(2*time.Hour)) {
+		t.Errorf("after the run of this hour: %v is due, and then %v", due, next)
+	}
 }
