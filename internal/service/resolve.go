@@ -2,6 +2,7 @@ package service
 
 import (
 	"slices"
+	"time"
 
 	"gantry"
 )
@@ -51,7 +52,22 @@ func (p *planner) first(s Start) Start {
 	}
 	s.Count = min(s.Count, 1)
 	if s.On != nil {
-		s.On = s.On[:s.Count]
+		s.On = p.oneOf(s.On)[:s.Count]
 	}
 	return s
+}
+
+// nextHost is for how long a daemon is tried on one container instance that has no room
+// before it is tried on the next.
+const nextHost = time.Second
+
+// oneOf is one of the container instances that a daemon is to start on: the first, or, while
+// it is known that not all have room, each in its turn.
+func (p *planner) oneOf(on []gantry.InstanceID) []gantry.InstanceID {
+	if p.history.Unplaced == nil || len(on) == 0 {
+		return on
+	}
+	p.again(p.now.Add(nextHost))
+	turn := int(p.now.UnixMilli()/nextHost.Milliseconds()) % len(on)
+	return on[turn : turn+1]
 }
