@@ -145,7 +145,7 @@ func TestCommands(t *testing.T) {
 		{args: "logs aa22 db", err: "task aa22 has no container db, but: web, side"},
 		{args: "logs aa web", err: "2 tasks begin with aa: give more of the id"},
 		{args: "logs zz", err: "there is no task zz"},
-		{args: "logs bb11", err: "the task is on container instance elsewhere, another machine"},
+		{args: "logs bb11", err: "the task is on container instance elsewhere, which this machine is not, or no more"},
 		{args: "logs cc11", err: "container web has not been started"},
 		{args: "logs --cluster other aa22 web", err: "there is no task aa22"},
 		{args: "env", want: "export AWS_ENDPOINT_URL='" + c.endpoint + "'"},

@@ -34,7 +34,7 @@ func (c *control) output(ctx context.Context, m machine, w io.Writer, from outpu
 		return fmt.Errorf("container %s has not been started", from.container)
 	}
 	if at := from.task.Instance; at != m.instances()[from.task.Cluster] {
-		return fmt.Errorf("the task is on container instance %s, another machine, which keeps what container %s prints; the log driver awslogs brings it here", at, from.container)
+		return fmt.Errorf("the task is on container instance %s, which this machine is not, or no more; its own keeps what container %s prints, and the log driver awslogs brings it here", at, from.container)
 	}
 	return m.output(ctx, w, from)
 }
