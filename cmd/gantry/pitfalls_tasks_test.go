@@ -146,12 +146,20 @@ func TestPeerRunsAService(t *testing.T) {
 		root.must("DescribeServices", object{"cluster": "default", "services": []string{"web"}}, &out)
 		return out.Services[0].RunningCount
 	}
+	const digest = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 	var tasks []string
 	for len(tasks) < 2 {
 		for _, task := range s.payload().Tasks {
 			if task.DesiredStatus != "RUNNING" || task.ServiceName != "web" || task.Group != "service:web" || task.LaunchType != "EXTERNAL" {
 				t.Errorf("payload: %+v", task)
 			}
+			// The first finds out what the images' tag means, and tells before it runs; the
+			// second is asked for by that digest.
+			if exact := strings.HasSuffix(task.Containers[0].Image, "@"+digest); exact != (len(tasks) > 0) {
+				t.Errorf("task %d is to be made from %s", len(tasks)+1, task.Containers[0].Image)
+			}
+			peer.submit(task.Arn, "PENDING", object{"containers": []object{
+				{"containerName": "web", "status": "PENDING", "imageDigest": digest}, {"containerName": "side", "status": "PENDING", "imageDigest": digest}}})
 			tasks = append(tasks, task.Arn)
 		}
 	}
