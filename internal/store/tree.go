@@ -1,6 +1,7 @@
 package store
 
 import (
+	"hash/maphash"
 	"strings"
 	"sync"
 
@@ -43,29 +44,52 @@ func (t *rowTree) ascend(from string, yield func(*row) bool) {
 	t.b.Ascend(from, func(_ string, r *row) bool { return yield(r) })
 }
 
-// newest is the rows of a table's newest state by key, shared by all its snapshots: a key is found there with one or two
-// looks at memory, where a large table's tree takes a dozen that no cache holds.
-type newest struct{ rows sync.Map }
+// newest is the rows of a table's newest state by key, shared by all its snapshots: a key is found there with a few looks
+// at memory, where a large table's tree takes a dozen that no cache holds. It is in parts, so that readers on many cores
+// do not wait for one lock.
+type newest struct {
+	seed  maphash.Seed
+	parts [newestParts]newestPart
+}
 
-func newNewest() *newest { return &newest{} }
+const newestParts = 64
+
+type newestPart struct {
+	mu   sync.RWMutex
+	rows map[string]*row // guarded by mu
+}
+
+func newNewest() *newest { return &newest{seed: maphash.MakeSeed()} }
+
+func (n *newest) part(key string) *newestPart {
+	return &n.parts[maphash.String(n.seed, key)%newestParts]
+}
 
 // note notes what is now under a key; nil for nothing.
 func (n *newest) note(key string, r *row) {
+	p := n.part(key)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if r == nil {
-		n.rows.Delete(key)
+		delete(p.rows, key)
 		return
 	}
-	n.rows.Store(key, r)
+	if p.rows == nil {
+		p.rows = map[string]*row{}
+	}
+	p.rows[key] = r
 }
 
 // find is the row under a key as it was at a revision, or nil where it has changed since then or there is none.
 func (n *newest) find(key string, at Revision) *row {
-	if found, ok := n.rows.Load(key); ok {
-		if r := found.(*row); r.revision <= at {
-			return r
-		}
+	p := n.part(key)
+	p.mu.RLock()
+	r := p.rows[key]
+	p.mu.RUnlock()
+	if r == nil || r.revision > at {
+		return nil
 	}
-	return nil
+	return r
 }
 
 // indexTree is an index: a set of keys for each value. The sets name rows rather than
