@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -213,7 +214,8 @@ func (c *control) endpointsFor(ctx context.Context) ecs.Endpoints {
 // run serves until ctx ends or something breaks.
 func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.watchStore(ctx) })
+	var lost error
+	g.Go(func() error { lost = c.watchStore(ctx); return lost })
 	if !c.leaving {
 		g.Go(func() error { return c.services.Run(ctx) })
 		g.Go(func() error { return c.provisioning.Run(ctx) })
@@ -226,14 +228,16 @@ func (c *control) run(ctx context.Context, ln net.Listener, m machine) error {
 	door := c.door(ctx, m)
 	g.Go(func() error { return c.endRevoked(ctx, door) })
 	g.Go(func() error { return api.Serve(ctx, ln, door, c.log) })
-	return g.Wait()
+	err := g.Wait()
+	return cmp.Or(lost, err) // without its store whatever else broke is a consequence
 }
 
-// watchStore ends with an error when the store cannot go on: nothing can then.
+// watchStore ends with an error when the store cannot go on: nothing can then. It ends
+// without one if ctx does.
 func (c *control) watchStore(ctx context.Context) error {
 	err := c.store.Wait(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err == ctx.Err() {
+		return nil
 	}
 	return fmt.Errorf("the state in %s is lost to this process, tasks go on running: %w; start gantry again", c.dir.file(storeFolder), err)
 }

@@ -129,14 +129,17 @@ func open(ctx context.Context, b backend, tables []AnyTable, log *slog.Logger) (
 func (s *Store) Close() error { return s.close() }
 
 // Wait returns when the store cannot go on, and says why: [ErrClosed] after
-// Close, else what broke it; nil never. It ends early, with ctx's error, if ctx does.
+// Close, else what broke it; nil never. It ends early, with ctx's error, if ctx does
+// while the store can go on.
 func (s *Store) Wait(ctx context.Context) error {
 	select {
 	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	return ctx.Err()
 }
 
 // View is the newest state that this server knows. It costs a pointer.
