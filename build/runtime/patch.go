@@ -25,6 +25,8 @@ var shimChanges = []change{
 	{"task/service.go", "\tp.SetExited(e.Status)\n\t_, isInit := p.(*process.Init)\n", noteExit},
 	{"task/service.go", startShim, startShim + "\tctx, end := uncut(ctx)\n\tdefer end()\n"},
 	{"runc/platform.go", "io.CopyBuffer(outw, epollConsole, *buf)", "copyOutput(outw, epollConsole, *buf)"},
+	// Else the end of stdout closes the file while stderr, which goes into the same one, has more to say.
+	{"process/io.go", "sameFile = newCountingWriteCloser(fw, 1)\n", "sameFile = newCountingWriteCloser(fw, 1)\n\t\t\t\tfw = sameFile\n"},
 	{"process/io.go", "io.CopyBuffer(wc, rio.Stdout(), *p)", "CopyOutput(wc, rio.Stdout(), *p)"},
 	{"process/io.go", "io.CopyBuffer(wc, rio.Stderr(), *p)", "CopyOutput(wc, rio.Stderr(), *p)"},
 }

@@ -26,6 +26,11 @@ func main() {
 	case "print": // OUT ERR
 		fmt.Println(args[1])
 		fmt.Fprintln(os.Stderr, args[2])
+	case "apart": // OUT ERR: nothing comes to stdout any more when ERR does
+		fmt.Println(args[1])
+		os.Stdout.Close()
+		time.Sleep(200 * time.Millisecond)
+		fmt.Fprintln(os.Stderr, args[2])
 	case "lines": // COUNT
 		w := bufio.NewWriter(os.Stdout)
 		for i := range number(args[1]) {
