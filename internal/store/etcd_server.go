@@ -39,10 +39,10 @@ const (
 	aloneTick     = 10 * time.Millisecond
 	aloneElection = 50 * time.Millisecond
 
-	// raftEntries is after how many transactions etcd writes a raft snapshot, and
-	// raftCatchUp how many it keeps in memory; it has a megabyte at most in each, so few.
-	// It keeps all since the latest snapshot and some more: see firstSnapshot.
-	raftEntries = 500
+	// raftEntries is after how many transactions etcd writes a raft snapshot, which holds
+	// up all others for some syncs, and raftCatchUp how many it keeps in memory. It keeps
+	// all since the latest snapshot and some more: see firstSnapshot.
+	raftEntries = 2_000
 	raftCatchUp = raftEntries + 100
 
 	// roomNeeded is how much the disk must have free for a write: etcd ends itself
