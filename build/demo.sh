@@ -32,6 +32,7 @@ run() { # run COMMAND…: shows the command, then its output
 
 started=$(date +%s%N)
 printf '\033[1m$ gantry up --data-dir %s --listen 127.0.0.1:0 &\033[0m\n' "$data"
+: >"$work/up.log"
 gantry up --data-dir "$data" --listen 127.0.0.1:0 >"$work/up.log" 2>&1 &
 server=$!
 while ! grep -q '^ready' "$work/up.log"; do
@@ -84,6 +85,7 @@ run aws ecs describe-tasks --cluster demo --tasks "$task" --output json
 port=$(aws ecs describe-tasks --cluster demo --tasks "$task" --query 'tasks[0].containers[?name==`web`].networkBindings[0].hostPort | [0]' --output text)
 
 printf '\n\033[1m$ gantry logs -f %s worker &\033[0m\n' "${task##*/}"
+: >"$work/follow.log" # the background may make it too late to be counted
 gantry logs -f "${task##*/}" worker >"$work/follow.log" 2>&1 &
 follower=$!
 while [ "$(wc -l <"$work/follow.log")" -lt 3 ]; do
