@@ -2,7 +2,7 @@ package engine
 
 import "sync"
 
-// Changes tells whoever waits for them that there was one.
+// changes tells whoever waits for them that there was one.
 type changes struct {
 	mu   sync.Mutex
 	told chan struct{} // guarded by mu; closed at the next change, nil while nobody waits

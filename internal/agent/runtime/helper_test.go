@@ -360,6 +360,7 @@ func TestKilledWhileAContainerStarts(t *testing.T) {
 	must(t, err)
 	eventually(t, ctx, "runc to start the container", func() bool { return runcStarts(s.ID) })
 	h.kill()
+	// Only now, so that a shim that takes runc along with its caller has done so; whoever looks meanwhile has to wait.
 	time.AfterFunc(time.Second, func() { unix.Kill(pid, unix.SIGCONT) })
 
 	config.Logger = r.config.Logger
