@@ -86,20 +86,23 @@ type execution struct {
 
 // await waits for the end. What nobody waits for any longer is killed.
 func (e execution) await(ctx context.Context, timeout time.Duration) (uint32, time.Time, error) {
-	limited, cancel := ctx, context.CancelFunc(func() {})
+	// The limit is a timer of ours and no deadline of the call's: that would go
+	// to the shim with it, which could then be the first to say that it passed.
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if timeout > 0 {
-		limited, cancel = context.WithTimeoutCause(ctx, timeout, ErrExecTimeout)
+		defer time.AfterFunc(timeout, func() { cancel(ErrExecTimeout) }).Stop()
 	}
-	defer cancel()
 	wait := &tasksapi.WaitRequest{ContainerID: e.container, ExecID: e.name}
 	done, err := e.tasks.Wait(limited, wait)
 	if err == nil {
 		return done.ExitStatus, done.ExitedAt.AsTime(), nil
 	}
-	if limited.Err() == nil {
-		return 0, time.Now(), plain(err)
+	cause := context.Cause(limited)
+	if cause == nil {
+		cause = plain(err)
 	}
-	cause, anyway := context.Cause(limited), context.WithoutCancel(ctx)
+	anyway := context.WithoutCancel(ctx)
 	_, killed := e.tasks.Kill(anyway, &tasksapi.KillRequest{ContainerID: e.container, ExecID: e.name, Signal: uint32(unix.SIGKILL)})
 	if killed = errgrpc.ToNative(killed); killed != nil && !errdefs.IsNotFound(killed) {
 		return 0, time.Now(), errors.Join(cause, killed)

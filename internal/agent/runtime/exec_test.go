@@ -42,3 +42,20 @@ func TestExec(t *testing.T) {
 		t.Errorf("exit %+v", got.Exit)
 	}
 }
+
+// Whoever sees first that a program's time is up, it is killed and said so.
+func TestExecTimeouts(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "wait")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	_, err = r.Start(ctx, s.ID)
+	must(t, err)
+	for range 100 {
+		if _, err := r.Exec(ctx, s.ID, []string{"/probe", "stubborn"}, 20*time.Millisecond); !errors.Is(err, ErrExecTimeout) {
+			t.Fatal(err)
+		}
+	}
+	must(t, r.Kill(ctx, s.ID, ""))
+	finish(t, r, ctx, s)
+}
