@@ -75,7 +75,8 @@ type Rollout struct {
 	FailedAt    time.Time `json:"failedAt,omitzero"`
 	HealthyThen int       `json:"healthyThen,omitzero"`
 	// Starts slows tasks down that fail before RUNNING, Crashes those that run and then
-	// end before they counted as healthy.
+	// end before they counted as healthy. Once the rollout has failed, they are of what
+	// makes up for it.
 	Starts  Backoff `json:"starts,omitzero"`
 	Crashes Backoff `json:"crashes,omitzero"`
 	// SteadyAt is since when the new tasks have been as many and as healthy as asked for:
@@ -141,8 +142,8 @@ func (d *Deployment) Over() bool {
 	return false
 }
 
-// Halted reports whether the deployment failed for good: nothing new is started, and
-// what runs stays as it is, until the next deployment.
+// Halted reports whether the deployment failed for good: nothing of its revision is started
+// any more, and what runs stays as it is, until the next deployment.
 func (d *Deployment) Halted() bool {
 	return d.Over() && d.Rollout().State == ecsapi.DeploymentRolloutStateFailed
 }

@@ -25,7 +25,7 @@ type census struct {
 type member struct {
 	*gantry.Task
 	standing  standing
-	fresh     bool // of the revision that is wanted
+	fresh     bool // of the revision that is wanted, or of any where the deployment has failed
 	draining  bool // its container instance is
 	protected bool // from scale-in and deployments
 	gone      bool // the plan stops it
@@ -67,7 +67,7 @@ func (p *planner) count() {
 			}
 		default:
 			made = append(made, member{
-				Task: t, standing: p.standing(t), fresh: t.Revision() == wanted,
+				Task: t, standing: p.standing(t), fresh: t.Revision() == wanted || p.deployment.Halted(),
 				draining: p.leaving(t.Instance), protected: p.now.Before(t.ProtectedUntil),
 			})
 			m := &made[len(made)-1]

@@ -64,7 +64,7 @@ func (p *planner) occupy() {
 		}
 	}
 	p.replaceDaemons()
-	s := Start{Revision: p.rollout().Revision}
+	s := Start{Revision: p.revision()}
 	for _, host := range slices.Sorted(maps.Keys(p.look.Hosts)) {
 		if p.look.Hosts[host] == HostWants && taken[host] == 0 && s.Count < p.bounds.Ceiling-p.living() {
 			s.On = append(s.On, host)

@@ -112,6 +112,11 @@ func textRollback(r gantry.RevisionID) string {
 	return "rolling back to deployment " + r.StartedBy() + "."
 }
 
+// textHalted tells that a failed deployment starts nothing, and that there is nothing else to start.
+func textHalted(r gantry.RevisionID) string {
+	return "is not starting tasks because (deployment " + r.StartedBy() + ") failed and there is no other deployment that completed. Update the service to start a new deployment."
+}
+
 func textNoZone(zone string) string {
 	return "is unable to place a task in " + zone + " because no container instance met all of its requirements."
 }

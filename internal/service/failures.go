@@ -11,9 +11,11 @@ import (
 )
 
 // reckon counts the failures of the rollout's tasks that have not been counted yet: for
-// the circuit breaker as long as the deployment goes on, for the pauses always.
+// the circuit breaker as long as the deployment goes on, for the pauses always. Where it
+// has failed they are the failures of the revision that is kept instead.
 func (p *planner) reckon() {
-	if p.deployment.Halted() || p.look.Service.Status != gantry.ServiceActive {
+	halted := p.deployment.Halted()
+	if p.look.Service.Status != gantry.ServiceActive {
 		return
 	}
 	r := p.rollout()
@@ -30,11 +32,16 @@ func (p *planner) reckon() {
 		}
 		switch {
 		case t.StartedAt.IsZero():
-			if r.Ran = r.Ran || !first.IsZero() && first.Before(t.StoppedAt); !r.Ran || p.countsExits() {
+			if !halted {
+				r.Ran = r.Ran || !first.IsZero() && first.Before(t.StoppedAt)
+			}
+			if !r.Ran || p.countsExits() {
 				breaks++ // the first stage
 			}
 			if !t.StoppedAt.Before(last) {
-				r.FailedTasks++
+				if !halted {
+					r.FailedTasks++
+				}
 				p.pause(&r.Starts, t.StoppedAt, 1, p.set.StartDelay, p.set.MaxStartDelay)
 			}
 		case p.neverHealthy(t):
@@ -47,7 +54,7 @@ func (p *planner) reckon() {
 		}
 		p.plan.Reckon = append(p.plan.Reckon, t.ID)
 	}
-	r.Ran = r.Ran || !first.IsZero()
+	r.Ran = r.Ran || !halted && !first.IsZero()
 	if p.deployment.Over() || breaker(p.deployment) == nil {
 		return
 	}
@@ -61,17 +68,21 @@ func (p *planner) reckon() {
 	}
 }
 
-// ours reports whether a task was started by the rollout under way.
+// ours reports whether a task was started by the rollout under way, or, where that has
+// failed, in its place.
 func (p *planner) ours(t *gantry.Task) bool {
-	r := p.rollout()
-	return t.Revision() == r.Revision && !t.CreatedAt.Before(r.StartedAt)
+	since := p.rollout().StartedAt
+	if p.deployment.Halted() {
+		since = p.deployment.FinishedAt
+	}
+	return t.Revision() == p.revision() && !t.CreatedAt.Before(since)
 }
 
 // runs are when a task of the rollout first and last became RUNNING. A task of the
 // revision that runs from before, as in a rollback, is one that has run.
 func (p *planner) runs() (first, last time.Time) {
 	for _, t := range p.look.Tasks {
-		if t.StartedAt.IsZero() || t.Revision() != p.rollout().Revision || t.LastStatus == gantry.Stopped && !p.ours(t) {
+		if t.StartedAt.IsZero() || t.Revision() != p.revision() || t.LastStatus == gantry.Stopped && !p.ours(t) {
 			continue
 		}
 		if first.IsZero() || t.StartedAt.Before(first) {
@@ -89,8 +100,12 @@ func (p *planner) runs() (first, last time.Time) {
 // count to 0 unless that is to be cumulative.
 func (p *planner) recover(lastRun time.Time) {
 	r := p.rollout()
+	halted := p.deployment.Halted()
 	if lastRun.After(r.Starts.At) {
-		r.Starts, r.FailedTasks = gantry.Backoff{}, 0
+		r.Starts = gantry.Backoff{}
+		if !halted {
+			r.FailedTasks = 0
+		}
 	}
 	well := p.where((*member).good, in(healthy))
 	reached := len(well) > r.HealthyThen
@@ -100,7 +115,7 @@ func (p *planner) recover(lastRun time.Time) {
 		}
 		reached = reached || p.healthySince(m.Task).After(r.FailedAt)
 	}
-	if r.Failures == 0 {
+	if r.Failures == 0 || halted {
 		return
 	}
 	if b := breaker(p.deployment); reached && (b == nil || b.ResetOnHealthyTask == nil || *b.ResetOnHealthyTask) {

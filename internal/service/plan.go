@@ -130,8 +130,9 @@ func MakePlan(now time.Time, look Look, set Settings) Plan {
 	}
 	p.begin()
 	p.reckon()
-	if p.steer() || p.advance() {
-		p.count() // another revision is wanted from now on
+	halted := p.deployment.Halted()
+	if turned := p.steer() || p.advance(); turned || p.deployment.Halted() != halted {
+		p.count() // another revision is wanted from now on, or any will do
 	}
 	switch {
 	case look.Service.Status == gantry.ServiceDraining:
@@ -167,6 +168,19 @@ type planner struct {
 
 // rollout is the one under way.
 func (p *planner) rollout() *gantry.Rollout { return p.deployment.Rollout() }
+
+// revision is the one that new tasks are of: the rollout's, or, where that has failed, the
+// last that completed; "" where there is none but the one that failed.
+func (p *planner) revision() gantry.RevisionID {
+	r, d := p.rollout().Revision, p.deployment
+	switch {
+	case !d.Halted():
+		return r
+	case d.Fallback != r:
+		return d.Fallback
+	}
+	return ""
+}
 
 // again asks for another look at a time to come.
 func (p *planner) again(at time.Time) {

@@ -22,13 +22,14 @@ import (
 //   - it keeps no more good tasks on their way than desired, but for rebalancing;
 //   - it stops no protected task, unless it is unhealthy, or pending on a DRAINING instance;
 //   - as long as it is not known which images a revision's tags mean, it has one task start;
-//   - a failed deployment starts nothing, and one that succeeds has what it wanted;
+//   - a failed deployment starts nothing of its own, and one that succeeds has what it wanted;
 //   - nothing that it looked at has been changed.
 //
 // In the end the world goes quiet: what starts runs, what runs is healthy, what is to
 // stop stops. Then the plans come to an end, the deployment is over, and, where it did
 // not fail, all tasks are of its revision, as many as desired, evenly over the zones where
-// they are to be rebalanced. At last every instance is drained, and since none of the tasks
+// they are to be rebalanced. Where it failed there are as many as desired of those that
+// ran then and of the last revision that completed, or it is said that there are not. At last every instance is drained, and since none of the tasks
 // has to stay, none does.
 func TestPromises(t *testing.T) {
 	for range promised {
@@ -259,8 +260,8 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 		}
 		if p.staged() && s.Revision == p.blue() {
 			good -= s.Count // blue, which is kept until the end
-		} else if s.Revision != deployment.Rollout().Revision {
-			t.Fatalf("it starts tasks of revision %s, wanted is %s", s.Revision, deployment.Rollout().Revision)
+		} else if s.Revision != p.revision() {
+			t.Fatalf("it starts tasks of revision %s, wanted is %s", s.Revision, p.revision())
 		}
 	}
 	if living := p.living(); starts > 0 && living+starts > p.bounds.Ceiling {
@@ -301,7 +302,7 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 			t.Fatalf("it calls %d of %d healthy tasks a success, with %d others", n, p.bounds.Desired, p.number(stale)+p.staleStopping)
 		}
 	}
-	if starts > 0 && (deployment.Halted() || leaving) {
+	if starts > 0 && (leaving || deployment.Halted() && plan.Starts[0].Revision == deployment.Rollout().Revision) {
 		t.Fatalf("it starts tasks of a deployment that has failed: %s", deployment.Status)
 	}
 }
@@ -400,6 +401,18 @@ func (h *history) thrive(t *rapid.T) {
 	}
 }
 
+// halted looks at what a deployment that failed leaves.
+func (h *history) halted(t *rapid.T) {
+	look := h.look()
+	p := &planner{now: h.now, look: look, set: h.set, deployment: look.Deployment, history: h.history}
+	p.count()
+	missing := p.number((*member).good, in(healthy)) < p.bounds.Desired
+	said := slices.ContainsFunc(h.history.Told, func(told gantry.Told) bool { return told.Cause == textHalted(p.rollout().Revision) })
+	if missing != said || missing && p.revision() != "" {
+		t.Fatalf("at rest there are %s for %d desired, that there is nothing to be started was said: %v; %s, %+v", h.tally(), p.bounds.Desired, said, look.Deployment.Status, *h.history)
+	}
+}
+
 func (h *history) atRest(t *rapid.T) {
 	d := h.deployment()
 	for _, d := range h.deployments {
@@ -417,6 +430,7 @@ func (h *history) atRest(t *rapid.T) {
 		return
 	}
 	if d.Halted() {
+		h.halted(t)
 		return
 	}
 	want, desired := "none", h.service.DesiredCount

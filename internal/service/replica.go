@@ -5,26 +5,34 @@ import (
 	"slices"
 
 	"gantry"
+	"gantry/internal/wire/ecsapi"
 )
 
 // roll takes the next step of a REPLICA service: towards as many good tasks as desired,
 // and no others.
 func (p *planner) roll() {
 	p.stopUnstarted()
-	need := p.bounds.Desired - p.number((*member).good)
+	need := p.replace()
+	p.scaleIn(-need)
+	p.rebalance(need)
+}
+
+// replace starts the good tasks that are missing, and stops those that have to go. It says
+// how many are missing, less than 0 where there are too many.
+func (p *planner) replace() (need int) {
+	need = p.bounds.Desired - p.number((*member).good)
 	free := p.bounds.Ceiling - p.living()
 	if need > 0 && free > 0 {
-		p.start(Start{Revision: p.rollout().Revision, Count: min(need, free)})
+		p.start(Start{Revision: p.revision(), Count: min(need, free)})
 	}
 	if need <= 0 {
 		p.history.Unplaced = nil // nobody asks for a place any more
 	}
 	p.stopDoomed(need, free)
-	if p.stranded(need, p.rollout().Revision) {
+	if p.stranded(need, p.revision()) {
 		p.vacate()
 	}
-	p.scaleIn(-need)
-	p.rebalance(need)
+	return need
 }
 
 // leave stops everything: the service is being deleted.
@@ -38,16 +46,31 @@ func (p *planner) leave() {
 	}
 }
 
-// hold leaves what runs as it is, since the deployment has failed: nothing new is
-// started, and what was started and does not run yet is stopped unless it is protected. A lower desired count
-// is still obeyed: no revision keeps more tasks than it. And since nothing replaces what is
-// on a DRAINING instance, that is left at once as far as the floor lets it be.
+// hold leaves what runs as it is, since the deployment has failed, whatever revision it
+// is of: nothing of the new one is started, and what was started of it and does not run yet is
+// stopped unless it is protected. Where tasks are missing, or have to be replaced, others of
+// the last deployment that completed are started. Where none has, nothing is, and what is on
+// a DRAINING instance leaves at once as far as the floor lets it.
+//
+// A lower desired count is obeyed: no revision keeps more tasks than it.
 func (p *planner) hold() {
-	p.history.Unplaced, p.history.Rebalance = nil, nil
-	for _, m := range p.where(unstarted) {
+	p.history.Rebalance = nil
+	for _, m := range p.where(unstarted, func(m *member) bool { return m.draining || m.Revision() != p.revision() }) {
 		p.stop(m, scaling(p.rollout().Revision))
 	}
-	p.vacate()
+	switch {
+	case p.revision() == "":
+		p.history.Unplaced = nil
+		p.vacate()
+		if p.alive < p.bounds.Desired {
+			p.conditions = append(p.conditions, condition("", textHalted(p.rollout().Revision)))
+		}
+	case p.look.Service.Scheduling == ecsapi.SchedulingStrategyDaemon:
+		p.occupy()
+		return
+	default:
+		p.replace()
+	}
 	kept := map[gantry.RevisionID]int{}
 	for _, m := range p.where() {
 		kept[m.Revision()]++
@@ -100,7 +123,7 @@ func (p *planner) start(s Start) bool {
 func (p *planner) stopDoomed(need, free int) {
 	short := p.short()
 	coming := p.number((*member).good, in(pending, warming)) - short
-	full := p.history.Unplaced != nil && p.history.Unplaced.Full && p.history.Unplaced.Revision == p.rollout().Revision
+	full := p.history.Unplaced != nil && p.history.Unplaced.Full && p.history.Unplaced.Revision == p.revision()
 	blocked := coming == 0 && p.stopping == 0 && (need > 0 && (free <= 0 || full) || short > 0)
 	keep, most := max(p.bounds.Floor, p.bounds.Desired), p.alive
 	if blocked {
