@@ -157,6 +157,17 @@ func (l *Ledger) try(ctx context.Context, b *Batch, spec placement.Spec, demand 
 	return out, err
 }
 
+// Fits reports whether a first task of a batch would have a place now. It launches none.
+func (l *Ledger) Fits(b Batch) (bool, error) {
+	claims, err := l.claims(&b, Spec(b))
+	fits := false
+	for _, c := range claims {
+		fits = fits || len(c.Places) > 0
+		c.Done() // it was only a question
+	}
+	return fits, err
+}
+
 // mayStart makes sure that the cluster still takes the tasks, of which so many have no place.
 func (b *Batch) mayStart(tx *store.Tx, without int) error {
 	c, ok := store.Clusters.Get(tx, string(b.Task.Cluster))

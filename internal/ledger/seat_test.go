@@ -94,3 +94,23 @@ func TestProviderThatWentMeanwhile(t *testing.T) {
 		t.Errorf("launched with %v", err)
 	}
 }
+
+// Asking whether a batch fits launches nothing and keeps no place.
+func TestFits(t *testing.T) {
+	w := newWorld(t)
+	w.provide("a", 300)
+	for range 5 {
+		if fits, err := w.l.Fits(w.batch(1)); !fits || err != nil {
+			t.Fatalf("one task fits: %v, %v", fits, err)
+		}
+	}
+	b := w.batch(1)
+	b.Providers = []string{"a"}
+	if fits, err := w.l.Fits(b); !fits || err != nil {
+		t.Errorf("one task of a fits: %v, %v", fits, err)
+	}
+	w.launch(w.batch(1))
+	if fits, err := w.l.Fits(b); fits || err != nil {
+		t.Errorf("where 256 of 300 are taken it fits: %v, %v", fits, err)
+	}
+}

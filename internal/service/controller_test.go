@@ -290,8 +290,15 @@ func TestServiceOverTwoZones(t *testing.T) {
 		zone("i2", "eu-1b", 5) // no room
 		b.after(time.Minute)
 		b.want("4 of 1 RUNNING")
+		// Asking whether there is room now writes nothing.
+		b.after(20 * time.Second)
+		before, _ := store.ServiceHistories.Get(b.store.View(), "prod/web")
+		b.after(10 * time.Minute)
+		if after, _ := store.ServiceHistories.Get(b.store.View(), "prod/web"); after.Version != before.Version {
+			t.Errorf("the history was written %d times while there was no room", after.Version-before.Version)
+		}
 		zone("i2", "eu-1b", 1000)
-		b.after(20 * time.Minute)
+		b.after(2 * time.Minute)
 		b.want("4 of 1 RUNNING")
 		zones := map[string]int{}
 		for task := range store.Tasks.All(b.store.View(), "prod/") {

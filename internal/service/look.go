@@ -129,6 +129,7 @@ func (c *Controller) lookAround(r store.Reader, look *Look) {
 		}
 	}
 	look.Instances = func() *placement.Cluster { return c.room(snap, look.Service.Cluster, look.Draining) }
+	look.Fits = func(s Start) bool { return c.fits(look, s) }
 	if look.Service.Rebalancing == ecsapi.AvailabilityZoneRebalancingEnabled {
 		active := string(look.Service.Cluster) + "/" + string(ecsapi.ContainerInstanceStatusActive) + "/"
 		look.Zones, look.ZonesOf = zones(snap, store.InstancesByZone, active), map[string][]string{}

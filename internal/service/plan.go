@@ -65,6 +65,9 @@ type Look struct {
 	// Instances and Spread are what scale-in chooses by; asked for only then.
 	Instances func() *placement.Cluster
 	Spread    *placement.Request
+	// Fits says whether one task of a start would have a place now; asked for only where an
+	// availability zone had no room.
+	Fits func(Start) bool
 	// Changes is how many tasks one plan stops at most, how many it reckons, and how many
 	// start at once: together they fit one transaction. The next plan goes on.
 	Changes int

@@ -39,6 +39,10 @@ func (p *planner) rebalance(need int) {
 		p.history.Rebalance = nil
 		return
 	}
+	if move != nil && move.GivenUp && !p.look.Fits(s) {
+		p.again(p.now.Add(p.set.RebalanceAgain))
+		return
+	}
 	s.Count = min(s.Count, p.bounds.Ceiling-p.living())
 	if s.Count <= 0 || p.number((*member).good, in(healthy)) < p.bounds.Desired || p.alive != p.bounds.Desired {
 		return

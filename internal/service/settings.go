@@ -16,7 +16,8 @@ type Settings struct {
 	// PlaceAgain is how long to wait before a task without a place is tried again, if no
 	// instance has changed before.
 	PlaceAgain time.Duration
-	// RebalanceAgain is how long an availability zone that had no room is left alone.
+	// RebalanceAgain is how long an availability zone that had no room is left alone, and
+	// how often it is then looked whether it has.
 	RebalanceAgain time.Duration
 	// AlarmsAgain is how often the alarms of a deployment under way are looked at.
 	AlarmsAgain time.Duration
@@ -32,7 +33,7 @@ var DefaultSettings = Settings{
 	CrashDelay:     time.Second,
 	MaxCrashDelay:  15 * time.Second,
 	PlaceAgain:     10 * time.Second,
-	RebalanceAgain: 10 * time.Minute,
+	RebalanceAgain: 10 * time.Second,
 	AlarmsAgain:    10 * time.Second,
 	TellAgain:      6 * time.Hour,
 }

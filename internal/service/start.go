@@ -65,12 +65,7 @@ func (c *Controller) start(ctx context.Context, d *decision, s Start) error {
 	if err != nil {
 		return err
 	}
-	if s.Zone != "" {
-		b.Constraints = append(slices.Clip(b.Constraints), ecsapi.PlacementConstraint{
-			Type:       ecsapi.PlacementConstraintTypeMemberOf,
-			Expression: new(fmt.Sprintf("attribute:%s == '%s'", gantry.AttributeZone, s.Zone)),
-		})
-	}
+	b.Constraints = append(slices.Clip(b.Constraints), within(s.Zone)...)
 	for at := 0; at < s.Count; at += d.look.Changes {
 		n := min(d.look.Changes, s.Count-at)
 		b.IDs, b.On = make([]gantry.TaskID, n), nil
@@ -102,6 +97,32 @@ func (c *Controller) start(ctx context.Context, d *decision, s Start) error {
 		}
 	}
 	return nil
+}
+
+// within are the placement constraints that keep tasks in an availability zone; none for "".
+func within(zone string) []ecsapi.PlacementConstraint {
+	if zone == "" {
+		return nil
+	}
+	return []ecsapi.PlacementConstraint{{
+		Type:       ecsapi.PlacementConstraintTypeMemberOf,
+		Expression: new(fmt.Sprintf("attribute:%s == '%s'", gantry.AttributeZone, zone)),
+	}}
+}
+
+// fits reports whether one task of a start would have a place now.
+func (c *Controller) fits(look *Look, s Start) bool {
+	b, err := c.batch(c.Store.View(), look, s.Revision)
+	if err != nil {
+		return true // the start will tell
+	}
+	b.Constraints = append(slices.Clip(b.Constraints), within(s.Zone)...)
+	b.IDs, b.Providers = []gantry.TaskID{c.NewTaskID()}, s.Providers[:min(1, len(s.Providers))]
+	if len(b.Providers) == 0 {
+		b.Providers = nil
+	}
+	fits, err := c.Ledger.Fits(b)
+	return fits || err != nil
 }
 
 // started goes with the tasks into their transaction: it makes sure that nothing has

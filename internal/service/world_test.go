@@ -73,6 +73,7 @@ func (w *world) look() Look {
 	}
 	instances := placement.NewCluster()
 	l.Instances = func() *placement.Cluster { return instances }
+	l.Fits = func(s Start) bool { where, _ := w.place(s, 0); return where != "" }
 	if w.checked {
 		for i := range w.revisions {
 			l.Checked[gantry.RevisionID(fmt.Sprint(i+1))] = []string{"app"}
