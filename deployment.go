@@ -95,7 +95,8 @@ type Backoff struct {
 
 // A Hook is a lifecycle hook that a deployment has come to. While it is
 // AWAITING_ACTION the deployment waits for ContinueServiceDeployment, which makes it
-// SUCCEEDED, or FAILED to have it rolled back.
+// SUCCEEDED, or FAILED to have it rolled back. It is FAILED as well where the deployment
+// ends or is rolled back for another reason.
 type Hook struct {
 	ID     string                               `json:"id"`
 	Stage  ecsapi.DeploymentLifecycleHookStage  `json:"stage"`

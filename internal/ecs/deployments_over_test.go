@@ -36,7 +36,7 @@ func TestStopWhileItIsRolledBack(t *testing.T) {
 	}
 }
 
-// TestContinueWhatIsOver: a hook that still waits has nothing to let go on once its deployment is over.
+// TestContinueWhatIsOver: a hook at which its deployment waited has failed once that is over, and has nothing to let go on.
 func TestContinueWhatIsOver(t *testing.T) {
 	w := serving(t)
 	w.tick(time.Second)
@@ -51,7 +51,7 @@ func TestContinueWhatIsOver(t *testing.T) {
 	must(w, w.ops.StopServiceDeployment, &ecsapi.StopServiceDeploymentInput{ServiceDeploymentArn: &arn})
 	w.settle("prod/web")
 	w.wantRefusal(call(w, w.ops.ContinueServiceDeployment, &ecsapi.ContinueServiceDeploymentInput{ServiceDeploymentArn: &arn, HookId: &hook})(),
-		"InvalidParameterException: The hook "+hook+" does not wait for an action: its status is AWAITING_ACTION, and the deployment's ROLLBACK_SUCCESSFUL.")
+		"InvalidParameterException: The hook "+hook+" does not wait for an action: its status is FAILED, and the deployment's ROLLBACK_SUCCESSFUL.")
 }
 
 // TestManyDeployments: twenty on a page unless more are asked for.

@@ -81,5 +81,15 @@ func (p *planner) await(h *gantry.Hook, timeout *ecsapi.DeploymentLifecycleHookT
 	return false, nil
 }
 
+// abandonHooks ends the hooks that a deployment waits at, which does not go on: they have
+// not let it go on, so they have failed.
+func abandonHooks(d *gantry.Deployment) {
+	for i := range d.Hooks {
+		if h := &d.Hooks[i]; h.Status == ecsapi.DeploymentLifecycleHookStatusAwaitingAction {
+			h.Status = ecsapi.DeploymentLifecycleHookStatusFailed
+		}
+	}
+}
+
 // hookID is unique among the hooks of all deployments.
 func hookID(d *gantry.Deployment, n int) string { return string(d.ID) + "-" + strconv.Itoa(n+1) }

@@ -422,6 +422,9 @@ func (h *history) atRest(t *rapid.T) {
 		if d.FinishedAt.IsZero() {
 			t.Fatalf("deployment %s is %s, and has no end", d.ID, d.Status)
 		}
+		if slices.ContainsFunc(d.Hooks, func(hook gantry.Hook) bool { return hook.Status == ecsapi.DeploymentLifecycleHookStatusAwaitingAction }) {
+			t.Fatalf("deployment %s is %s, and waits at a hook: %+v", d.ID, d.Status, d.Hooks)
+		}
 	}
 	if h.service.Status != gantry.ServiceActive {
 		if h.service.Status != gantry.ServiceInactive || h.tally() != "none" {

@@ -42,6 +42,7 @@ func newRollout(now time.Time, revision gantry.RevisionID, reason string) gantry
 
 // end ends a deployment. Its rollout keeps the state it has.
 func end(now time.Time, d *gantry.Deployment, status ecsapi.ServiceDeploymentStatus, reason string) {
+	abandonHooks(d)
 	d.Status, d.StatusReason, d.UpdatedAt = status, reason, now
 	if status == ecsapi.ServiceDeploymentStatusStopped {
 		d.StoppedAt = now
@@ -156,6 +157,7 @@ func (p *planner) turn(f failure) bool {
 	d.Target.State, d.Target.Reason, d.Target.UpdatedAt = ecsapi.DeploymentRolloutStateFailed, f.reason, p.now
 	d.Status, d.StatusReason = ecsapi.ServiceDeploymentStatusRollbackInProgress, f.reason
 	d.Weight, d.TestWeight = 0, 0 // all traffic to the old revision
+	abandonHooks(d)
 	d.Rollback = new(newRollout(p.now, d.Fallback, reasonRollback(f.by, d.Fallback)))
 	p.history.Unplaced = nil
 	p.deployed(DeploymentFailed, textFailed(d.Target.Revision, f.event), &d.Target)
