@@ -47,6 +47,8 @@ type Batch struct {
 	// on top. Without strategies all that is left equal is decided by placement's tie rule.
 	Constraints []ecsapi.PlacementConstraint
 	Strategies  []ecsapi.PlacementStrategy
+	// Averse are instances that are taken only where no other takes a task.
+	Averse []gantry.InstanceID
 	// Seed feeds the random strategy.
 	Seed uint64
 	// On names the instances, one for each of IDs, in place of choosing them: StartTask.
@@ -284,6 +286,6 @@ func specOf(b *Batch, demand taskdef.Demand) placement.Spec {
 		})
 	}
 	spec.Constraints = append(spec.Constraints, b.Constraints...)
-	spec.Strategies = b.Strategies
+	spec.Strategies, spec.Averse = b.Strategies, b.Averse
 	return spec
 }

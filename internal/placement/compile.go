@@ -23,6 +23,9 @@ type Request struct {
 	distinct bool
 	random   bool
 	deep     bool // an entry alone cannot tell whether the task fits
+	// resort is the same without an aversion, for where nothing else is left; nil where there
+	// is none.
+	resort *Request
 
 	memo   memo
 	tasks  [MaxStrategies][]int32 // of the group, by value, for each attribute spread over
@@ -74,10 +77,16 @@ func Compile(spec Spec) (*Request, error) {
 	if d.CPU > math.MaxUint32 || d.Memory > math.MaxUint32 || d.GPUs > math.MaxUint32 || min(d.CPU, d.Memory, d.GPUs) < 0 {
 		return nil, &InvalidError{"The cpu, memory or GPUs of the task are out of range."}
 	}
-	r.deep = r.distinct || len(d.Ports) > 0 || len(d.Other) > 0
+	r.deep = r.distinct || len(d.Ports) > 0 || len(d.Other) > 0 || len(spec.Averse) > 0
 	r.shape.random = r.random
 	r.shape.setKey()
-	return r, nil
+	if len(spec.Averse) == 0 {
+		return r, nil
+	}
+	spec.Averse = nil
+	var err error
+	r.resort, err = Compile(spec)
+	return r, err
 }
 
 func (r *Request) constrain(c ecsapi.PlacementConstraint) error {

@@ -11,6 +11,9 @@ import (
 func Place(c *Cluster, r *Request, task gantry.TaskID) (Choice, *Refusal) {
 	o := r.bind(c)
 	found, ok := r.best(c, o, hash32(string(task)))
+	if !ok && r.resort != nil {
+		return Place(c, r.resort, task)
+	}
 	if !ok {
 		return Choice{}, explain(c, r)
 	}

@@ -47,6 +47,9 @@ type Spec struct {
 	// Strategies are chained. None leaves everything to the tie rule: see
 	// ServiceStrategies and RunTaskStrategies for what ECS does in that case.
 	Strategies []ecsapi.PlacementStrategy
+	// Averse are instances that are taken only where no other takes the task: the strategies
+	// choose among the others.
+	Averse []gantry.InstanceID
 	// Seed feeds the random strategy. The same seed and task give the same choice.
 	Seed uint64
 }

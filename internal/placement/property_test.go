@@ -125,6 +125,11 @@ func drawSpec(t *rapid.T) Spec {
 	if rare.Draw(t, "requires") == 0 {
 		spec.Requires = []ecsapi.Attribute{{Name: new("rack"), Value: rapid.SampledFrom([]*string{nil, new("r1")}).Draw(t, "rack")}}
 	}
+	if rare.Draw(t, "averse") < 3 {
+		for i := range rapid.IntRange(1, 40).Draw(t, "to the first") {
+			spec.Averse = append(spec.Averse, gantry.InstanceID(fmt.Sprint("i-", i+1)))
+		}
+	}
 	if rare.Draw(t, "distinct") == 0 {
 		spec.Constraints = append(spec.Constraints, ecsapi.PlacementConstraint{Type: "distinctInstance"})
 	}

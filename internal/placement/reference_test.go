@@ -129,6 +129,10 @@ func (m *model) place(spec Spec, task gantry.TaskID) []gantry.InstanceID {
 			left = append(left, id)
 		}
 	}
+	averse := func(id gantry.InstanceID) bool { return slices.Contains(spec.Averse, id) }
+	if others := slices.DeleteFunc(slices.Clone(left), averse); len(others) > 0 {
+		left = others
+	}
 	for _, s := range spec.Strategies {
 		if s.Type == "random" {
 			slices.Sort(left)

@@ -1,5 +1,7 @@
 package placement
 
+import "slices"
+
 // A memo is what a Request found in the blocks of its order. A block is looked through
 // again only when its stamp has changed, that is, when one of its instances has.
 type memo struct{ classes [][]remembered }
@@ -105,6 +107,9 @@ func (s *search) fits(e *entry) (level uint32, fits bool) {
 			}
 		}
 		if s.distinct && s.group.at(e.slot) > 0 {
+			return 0, false
+		}
+		if slices.Contains(s.spec.Averse, n.instance.ID) {
 			return 0, false
 		}
 	}

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,6 +147,37 @@ func (p *planner) neverHealthy(t *gantry.Task) bool {
 		return Health(t, checked) != ecsapi.HealthStatusHealthy
 	}
 	return t.StoppedAt.Sub(t.StartedAt) < p.set.Warmup
+}
+
+// A container instance on which so many tasks of a revision in a row failed to start is
+// avoided for so long after the last: what is broken there has the fewest tasks, and would
+// get every replacement.
+const (
+	averseFrom = 2
+	averseFor  = 10 * time.Minute
+)
+
+// averse are the container instances on which tasks of a revision fail to start, in order.
+func (p *planner) averse(revision gantry.RevisionID) []gantry.InstanceID {
+	started, failed := map[gantry.InstanceID]time.Time{}, map[gantry.InstanceID]int{}
+	for _, t := range p.look.Tasks {
+		if t.Revision() == revision && t.StartedAt.After(started[t.Instance]) {
+			started[t.Instance] = t.StartedAt
+		}
+	}
+	for _, t := range p.look.Tasks {
+		if t.Revision() == revision && t.Instance != "" && t.StopCode == ecsapi.TaskStopCodeTaskFailedToStart &&
+			t.StoppedAt.After(started[t.Instance]) && p.since(t.StoppedAt) < averseFor {
+			failed[t.Instance]++
+		}
+	}
+	var out []gantry.InstanceID
+	for _, id := range slices.Sorted(maps.Keys(failed)) {
+		if failed[id] >= averseFrom {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // pause makes the next tasks wait after a failure. Failures of one round count once, and

@@ -104,6 +104,8 @@ type Start struct {
 	On []gantry.InstanceID
 	// Providers names the capacity providers, one for each task; nil for tasks by launch type.
 	Providers []string
+	// Averse are the container instances that get such a task only where no other takes it.
+	Averse []gantry.InstanceID
 }
 
 // A Stop is a task to be stopped.

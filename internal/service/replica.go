@@ -106,6 +106,9 @@ func (p *planner) start(s Start) bool {
 		return false
 	}
 	s.Providers = s.Providers[:min(s.Count, len(s.Providers))]
+	if s.On == nil {
+		s.Averse = p.averse(s.Revision)
+	}
 	p.plan.Starts = append(p.plan.Starts, s)
 	if p.history.Unplaced != nil {
 		p.again(p.now.Add(p.set.PlaceAgain))

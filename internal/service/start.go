@@ -65,7 +65,7 @@ func (c *Controller) start(ctx context.Context, d *decision, s Start) error {
 	if err != nil {
 		return err
 	}
-	b.Constraints = append(slices.Clip(b.Constraints), within(s.Zone)...)
+	b.Constraints, b.Averse = append(slices.Clip(b.Constraints), within(s.Zone)...), s.Averse
 	for at := 0; at < s.Count; at += d.look.Changes {
 		n := min(d.look.Changes, s.Count-at)
 		b.IDs, b.On = make([]gantry.TaskID, n), nil

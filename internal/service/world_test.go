@@ -210,6 +210,14 @@ func (w *world) start(s Start) {
 // place finds the host with the fewest tasks in the zone with the fewest, or says
 // whether some lack nothing but room.
 func (w *world) place(s Start, i int) (best gantry.InstanceID, full bool) {
+	if best, full = w.placeBut(s, i, s.Averse); best == "" {
+		best, full = w.placeBut(s, i, nil)
+	}
+	return best, full
+}
+
+// placeBut is place but for some hosts.
+func (w *world) placeBut(s Start, i int, averse []gantry.InstanceID) (best gantry.InstanceID, full bool) {
 	on, in := map[gantry.InstanceID]int{}, map[string]int{}
 	for _, t := range w.tasks {
 		if t.LastStatus != gantry.Stopped {
@@ -220,6 +228,7 @@ func (w *world) place(s Start, i int) (best gantry.InstanceID, full bool) {
 	for _, id := range slices.Sorted(maps.Keys(w.hosts)) {
 		h := w.hosts[id]
 		switch {
+		case slices.Contains(averse, id):
 		case s.Providers != nil && s.Providers[i] != h.provider, s.On != nil && s.On[i] != id, s.Zone != "" && s.Zone != h.zone, h.draining, h.away, h.unfit, h.condemned:
 		case on[id] >= h.room:
 			full = true
