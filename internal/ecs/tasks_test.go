@@ -188,6 +188,20 @@ func TestClientToken(t *testing.T) {
 	if diff := cmp.Diff(arns(first), conflict.Members["resourceIds"]); diff != "" {
 		t.Error(diff)
 	}
+	if _, err := w.store.Update(w.ctx, func(tx *store.Tx) error {
+		_, id, _ := strings.Cut(*first.Tasks[0].TaskArn, "task/")
+		store.Tasks.Delete(tx, id) // it was STOPPED for an hour
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	again, err = run(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(arns(first), arns(again)); diff != "" || *again.Tasks[0].LastStatus != "STOPPED" || *again.Tasks[1].LastStatus != "PENDING" {
+		t.Errorf("repeated when one is forgotten: %s, %+v", diff, again.Tasks)
+	}
 	w.clock.Add((25 * time.Hour).Milliseconds())
 	later, err := run(3)
 	if err != nil || len(later.Tasks) != 3 {

@@ -89,8 +89,8 @@ func checkToken(token string) error {
 	return nil
 }
 
-// repeated is what the earlier call with the token made, as it is now; nil where
-// there was none.
+// repeated is what the earlier call with the token made, as it is now, tasks that are
+// forgotten included; nil where there was none.
 func (s *Service) repeated(snap *store.Snapshot, token *gantry.ClientToken) (*ecsapi.RunTaskOutput, error) {
 	have := usedToken(snap, token, s.now())
 	if have == nil {
@@ -107,7 +107,13 @@ func (s *Service) repeated(snap *store.Snapshot, token *gantry.ClientToken) (*ec
 		}
 		if t, ok := store.Tasks.Get(snap, string(token.Cluster)+"/"+string(id)); ok {
 			out.Tasks = append(out.Tasks, *s.showWhole(snap, t))
+			continue
 		}
+		// Only what has been STOPPED for long is forgotten. The caller counts on all that were made.
+		out.Tasks = append(out.Tasks, ecsapi.Task{
+			TaskArn: &arn, ClusterArn: new(string(s.cfg.Place.Cluster(token.Cluster))),
+			LastStatus: new(string(gantry.Stopped)), DesiredStatus: new(string(gantry.Stopped)),
+		})
 	}
 	return out, nil
 }

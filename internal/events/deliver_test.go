@@ -295,6 +295,25 @@ func (w *world) runsTasks(room *int) {
 	}
 }
 
+// runsOnce is runsTasks, where a token that is known is answered as ECS does: with the tasks that it made.
+func (w *world) runsOnce(room *int) {
+	w.runsTasks(room)
+	made, run := map[string]*ecsapi.RunTaskOutput{}, w.run
+	w.run = func(in *ecsapi.RunTaskInput) (*ecsapi.RunTaskOutput, error) {
+		if out := made[*in.ClientToken]; out != nil {
+			return &ecsapi.RunTaskOutput{Tasks: out.Tasks}, nil
+		}
+		out, err := run(in)
+		if err == nil && len(out.Tasks) > 0 {
+			made[*in.ClientToken] = out
+			w.write(func(tx *store.Tx) {
+				store.ClientTokens.Put(tx, &gantry.ClientToken{Operation: "RunTask", Cluster: "prod", Token: *in.ClientToken})
+			})
+		}
+		return out, err
+	}
+}
+
 var cluster = new("arn:aws:ecs:us-east-1:123456789012:cluster/prod")
 
 func TestRunTask(t *testing.T) {
@@ -327,24 +346,72 @@ func TestRunTask(t *testing.T) {
 	})
 }
 
+// A run of many tasks that finds room for some, and hours later for the rest, starts each once,
+// although the first have ended and been forgotten since.
+func TestRunOfManyTasksGoesOnHoursLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		room := 12
+		w.runsOnce(&room)
+		w.rule(mine, eventsapi.Target{Arn: cluster, EcsParameters: &eventsapi.EcsParameters{TaskDefinitionArn: new("job"), TaskCount: new(int32(25))}})
+		w.post("Thing", `{}`)
+		pass(time.Minute)
+		if n := store.Tasks.Len(w.store.View()); n != 12 {
+			t.Fatalf("%d tasks, and there is room for twelve", n)
+		}
+		w.write(func(tx *store.Tx) {
+			for task := range store.Tasks.All(w.store.View(), "") {
+				store.Tasks.Delete(tx, task.Key())
+			}
+		})
+		pass(3 * time.Hour)
+		w.mu.Lock()
+		room = 100
+		w.mu.Unlock()
+		pass(11 * time.Minute)
+		if n := store.Tasks.Len(w.store.View()); n != 13 || room != 87 {
+			t.Errorf("%d tasks are there, and there is room for %d", n, room)
+		}
+		if s := w.e.Status()[0]; s.Delivered != 1 || s.LastError != "" {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+// The first tasks of a run are not those of the run before, when the rest finds room later.
+func TestOverlapWithItself(t *testing.T) {
+	for _, policy := range []string{"skip", "queue", "replace"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			room := 3
+			w.runsOnce(&room)
+			w.rule(mine, eventsapi.Target{Arn: cluster, EcsParameters: &eventsapi.EcsParameters{
+				TaskDefinitionArn: new("job"), TaskCount: new(int32(5)), Tags: []eventsapi.Tag{{Key: new("gantry:overlap"), Value: &policy}}}})
+			w.post("Thing", `{}`)
+			pass(time.Minute)
+			w.mu.Lock()
+			room = 100
+			w.mu.Unlock()
+			pass(11 * time.Minute)
+			living := 0
+			for task := range store.Tasks.All(w.store.View(), "") {
+				if task.LastStatus == gantry.Running {
+					living++
+				}
+			}
+			if s := w.e.Status()[0]; living != 5 || s.Delivered != 1 {
+				t.Errorf("%s: %d tasks run of five; %+v", policy, living, s)
+			}
+		})
+	}
+}
+
 // Tasks that have no place are run when there is room, each once; a definition that is not there is given up.
 func TestRunTaskWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		room := 3
-		made := map[string]*ecsapi.RunTaskOutput{}
-		w.runsTasks(&room)
-		real := w.run
-		w.run = func(in *ecsapi.RunTaskInput) (*ecsapi.RunTaskOutput, error) {
-			if out := made[*in.ClientToken]; out != nil {
-				return &ecsapi.RunTaskOutput{Tasks: out.Tasks}, nil // as ECS answers a token that it knows
-			}
-			out, err := real(in)
-			if err == nil && len(out.Tasks) > 0 {
-				made[*in.ClientToken] = out
-			}
-			return out, err
-		}
+		w.runsOnce(&room)
 		w.rule(mine, eventsapi.Target{Arn: cluster, EcsParameters: &eventsapi.EcsParameters{TaskDefinitionArn: new("job"), TaskCount: new(int32(5))}})
 		w.post("Thing", `{}`)
 		pass(time.Minute)

@@ -34,8 +34,13 @@ func startedBy(rule string) string { return "events-rule/" + rule }
 // event's, so that a try that is repeated after a crash starts nothing twice.
 func (e *Engine) sendToECS(ctx context.Context, rule *gantry.EventRule, target *eventsapi.Target, m message) error {
 	p := target.EcsParameters
-	cluster := *target.Arn
-	if _, name, ok := strings.Cut(cluster, ":cluster/"); ok {
+	token := func(left int) string {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%s/%d", m.id, rule.Name, *target.Id, left))
+		return hex.EncodeToString(sum[:16])
+	}
+	count := int(max(1, wire.Value(p.TaskCount)))
+	// A run that has begun is not in its own way.
+	if _, name, ok := strings.Cut(*target.Arn, ":cluster/"); ok && !e.known(name, token(count)) {
 		_, retryFor := policy(target)
 		waiting, cancel := context.WithDeadline(ctx, time.Now().Add(retryFor-e.Now().Sub(m.At)))
 		defer cancel()
@@ -49,9 +54,8 @@ func (e *Engine) sendToECS(ctx context.Context, rule *gantry.EventRule, target *
 	if err != nil {
 		return refused{err.Error()}
 	}
-	for left := int(*in.Count); left > 0; {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%s/%d", m.id, rule.Name, *target.Id, left))
-		in.ClientToken, in.Count = new(hex.EncodeToString(sum[:16])), new(int32(min(left, mostAtOnce)))
+	for left := count; left > 0; {
+		in.ClientToken, in.Count = new(token(left)), new(int32(min(left, mostAtOnce)))
 		out, err := e.RunTask(ctx, in)
 		if wrong, ok := errors.AsType[*wire.Error](err); ok && wrong.Status < 500 && !strings.HasPrefix(wrong.Message, "No Container Instances were found") {
 			return refused{wrong.Code + ": " + wrong.Message}
@@ -65,6 +69,12 @@ func (e *Engine) sendToECS(ctx context.Context, rule *gantry.EventRule, target *
 		}
 	}
 	return nil
+}
+
+// known reports whether RunTask has made tasks in a cluster for a client token.
+func (e *Engine) known(cluster, token string) bool {
+	_, ok := store.ClientTokens.Get(e.Store.View(), "RunTask/"+cluster+"/"+token)
+	return ok
 }
 
 // mostAtOnce is how many tasks one RunTask may start.
@@ -85,7 +95,7 @@ func runTaskInput(rule *gantry.EventRule, target *eventsapi.Target, m message) (
 	if err := json.Unmarshal(text, in); err != nil {
 		return nil, err
 	}
-	in.Cluster, in.TaskDefinition, in.Count = target.Arn, p.TaskDefinitionArn, new(max(1, wire.Value(p.TaskCount)))
+	in.Cluster, in.TaskDefinition = target.Arn, p.TaskDefinitionArn
 	in.LaunchType, in.PlatformVersion, in.Group, in.ReferenceId = ecsapi.LaunchType(p.LaunchType), p.PlatformVersion, p.Group, p.ReferenceId
 	in.PropagateTags = ecsapi.PropagateTags(p.PropagateTags)
 	in.EnableECSManagedTags, in.EnableExecuteCommand = p.EnableECSManagedTags, p.EnableExecuteCommand
