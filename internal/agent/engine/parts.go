@@ -54,6 +54,7 @@ type Found struct {
 	State     FoundState
 	StartedAt time.Time // zero where the runtime does not know
 	Exit      *Exit     // where State is FoundExited
+	Image     Image     // that it was made from
 }
 
 // A FoundState is what the runtime knows of a container.

@@ -82,6 +82,9 @@ func takeUpTask(now time.Time, boot string, t *Task, found map[string]Found) {
 			c.LaunchedAt = cmp.Or(f.StartedAt, now)
 			c.CreatedAt = c.LaunchedAt
 		}
+		if here && c.ImageDigest == "" { // its agent was killed before it could note what it had pulled
+			c.ImageID, c.ImageDigest = f.Image.ID, f.Image.Digest
+		}
 		ran := c.Phase == Up || c.Phase == Restarting
 		switch {
 		case c.Phase != Launching && !ran:

@@ -316,6 +316,9 @@ func tell(c *ecsapi.SubmitTaskStateChangeInput) string {
 		if s.Reason != nil {
 			fmt.Fprintf(&b, " (%s)", *s.Reason)
 		}
+		if s.RuntimeId != nil && (s.ImageDigest == nil || *s.ImageDigest != "sha256:digest-of-"+*s.ContainerName) {
+			b.WriteString(" of an unknown image")
+		}
 		if s.RuntimeId == nil {
 			b.WriteString(" never made")
 		}

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func Conform(t *testing.T, s Subject) {
 		must(err)
 		for _, f := range list {
 			if f.ID == id {
+				if !strings.HasPrefix(f.Image.Digest, "sha256:") || !strings.HasPrefix(f.Image.ID, "sha256:") || f.Image.ID == f.Image.Digest {
+					t.Errorf("%s is made from %+v", id, f.Image)
+				}
 				return f.State
 			}
 		}

@@ -228,7 +228,13 @@ func (m *Machine) Pull(ctx context.Context, ref string) (engine.Image, error) {
 	if p.PullError != "" {
 		return engine.Image{}, errors.New(p.PullError)
 	}
-	return engine.Image{ID: "sha256:image-of-" + ref, Digest: "sha256:digest-of-" + ref, Cached: p.Cached}, nil
+	image := imageOf(ref)
+	image.Cached = p.Cached
+	return image, nil
+}
+
+func imageOf(ref string) engine.Image {
+	return engine.Image{ID: "sha256:image-of-" + ref, Digest: "sha256:digest-of-" + ref}
 }
 
 // Create pretends to make a container.
@@ -362,7 +368,7 @@ func (m *Machine) List(context.Context) ([]engine.Found, error) {
 	var found []engine.Found
 	for _, id := range slices.Sorted(maps.Keys(m.containers)) {
 		c := m.containers[id]
-		found = append(found, engine.Found{ID: id, Cluster: c.spec.Labels["com.amazonaws.ecs.cluster"], State: c.state, StartedAt: c.started, Exit: c.exit})
+		found = append(found, engine.Found{ID: id, Cluster: c.spec.Labels["com.amazonaws.ecs.cluster"], State: c.state, StartedAt: c.started, Exit: c.exit, Image: imageOf(c.spec.Image)})
 	}
 	return found, nil
 }

@@ -109,7 +109,8 @@ func (m containers) List(ctx context.Context) ([]engine.Found, error) {
 	}
 	var found []engine.Found
 	for _, c := range list {
-		f := engine.Found{ID: string(c.ID), Cluster: c.Labels["com.amazonaws.ecs.cluster"], State: engine.FoundCreated}
+		f := engine.Found{ID: string(c.ID), Cluster: c.Labels["com.amazonaws.ecs.cluster"], State: engine.FoundCreated,
+			Image: engine.Image{ID: c.ImageID, Digest: c.Digest}}
 		switch c.State {
 		case runtime.Running:
 			f.State = engine.FoundRunning

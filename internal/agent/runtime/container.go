@@ -33,6 +33,7 @@ type record struct {
 	Task       TaskID
 	Image      string
 	Digest     string
+	ImageID    string            `json:",omitzero"` // older records have none
 	Labels     map[string]string `json:",omitzero"`
 	StopSignal string
 	Mounts     []Mount `json:",omitzero"`
@@ -102,7 +103,7 @@ func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error
 		return Container{}, err
 	}
 	kept := record{
-		Task: spec.Task, Image: spec.Image, Digest: image.Target.Digest.String(), Labels: spec.Labels,
+		Task: spec.Task, Image: spec.Image, Digest: image.Target.Digest.String(), ImageID: info.id.String(), Labels: spec.Labels,
 		StopSignal: stopSignal(spec.StopSignal, info.config.StopSignal), Mounts: spec.Mounts, Log: spec.Log,
 	}
 	if _, err := parseSignal(kept.StopSignal); err != nil {
@@ -165,7 +166,7 @@ func (r *Runtime) launch(ctx context.Context, l launch, undo *cleanup) (Containe
 }
 
 func (k record) container(id ContainerID) Container {
-	return Container{ID: id, Task: k.Task, Image: k.Image, Digest: k.Digest, Labels: k.Labels,
+	return Container{ID: id, Task: k.Task, Image: k.Image, Digest: k.Digest, ImageID: k.ImageID, Labels: k.Labels,
 		StopSignal: k.StopSignal, Mounts: k.Mounts, Log: k.Log, CreatedAt: k.CreatedAt, State: Lost}
 }
 

@@ -190,7 +190,9 @@ type Container struct {
 	Task   TaskID
 	Image  string
 	Digest string // of the image's manifest, "sha256:…"
-	Labels map[string]string
+	// ImageID is the digest of its configuration; "" of a container that an older gantry made.
+	ImageID string
+	Labels  map[string]string
 	// StopSignal is the signal that asks it to end: "SIGTERM" if nobody said otherwise.
 	StopSignal string
 	// Mounts are the host directories and volumes it was given, for volumesFrom.
