@@ -41,7 +41,8 @@ func (e *Engine) keepCursors(ctx context.Context) error {
 	}
 }
 
-// writeCursors writes those that have moved. A target that is gone has none.
+// writeCursors writes those that have moved. A target that is gone has none. A cursor never goes back: another server
+// may have taken over.
 func (e *Engine) writeCursors(ctx context.Context) {
 	e.deliveries.mu.Lock()
 	moved := e.dirty
@@ -52,10 +53,14 @@ func (e *Engine) writeCursors(ctx context.Context) {
 	}
 	_, err := e.Store.Update(ctx, func(tx *store.Tx) error {
 		for key, c := range moved {
-			if r, ok := store.EventRules.Get(tx, c.Rule); ok && r.Target(c.Target) != nil {
-				store.EventCursors.Put(tx, &c)
-			} else {
+			r, ok := store.EventRules.Get(tx, c.Rule)
+			if !ok || r.Target(c.Target) == nil {
 				store.EventCursors.Delete(tx, key)
+				continue
+			}
+			to := record.Position{Revision: c.Revision, N: c.N}
+			if have, ok := store.EventCursors.Get(tx, key); !ok || (record.Position{Revision: have.Revision, N: have.N}).Before(to) {
+				store.EventCursors.Put(tx, &c)
 			}
 		}
 		return nil

@@ -53,9 +53,11 @@ type deliveries struct {
 	moved chan struct{}
 }
 
-func (d *deliveries) init() {
-	d.at, d.pace = map[string]*deliverer{}, map[string]time.Time{}
-	d.dirty, d.moved = map[string]gantry.EventCursor{}, make(chan struct{}, 1)
+// begin forgets what was at work before: another server may have delivered since.
+func (d *deliveries) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at, d.dirty = map[string]*deliverer{}, map[string]gantry.EventCursor{}
 }
 
 // A deliverer hands events to one target, one after the other.

@@ -90,14 +90,16 @@ func Open(c Config) (*Engine, error) {
 	if e.history, err = record.Open(filepath.Join(c.Dir, "history"), limits); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the history of tasks: %w", err), e.record.Close())
 	}
-	e.deliveries.init()
+	e.pace, e.moved = map[string]time.Time{}, make(chan struct{}, 1)
+	e.deliveries.begin()
 	return e, nil
 }
 
 // Close closes the files, after Run has returned.
 func (e *Engine) Close() error { return errors.Join(e.record.Close(), e.history.Close()) }
 
-// Run tells, delivers and fires until ctx ends, and then returns its error.
+// Run tells, delivers and fires until ctx ends, and then returns its error. Of several servers each records what happens,
+// and one delivers: another one that takes over goes on where the cursors in the store say.
 func (e *Engine) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.follow(ctx) })
@@ -105,11 +107,24 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.RecordOnly {
 		return g.Wait()
 	}
-	g.Go(func() error { return e.deliver(ctx) })
-	g.Go(func() error { return e.keepCursors(ctx) })
+	g.Go(func() error {
+		if err := e.Store.Lead(ctx, "deliveries", e.term); err != nil {
+			return fmt.Errorf("lead the deliveries: %w", err)
+		}
+		return ctx.Err()
+	})
 	g.Go(func() error {
 		return loop.Loop{Name: "schedules", Wakes: e.wakes, Reconcile: e.fire, Workers: 2, Leader: e.Store, Log: e.Log}.Run(ctx)
 	})
+	return g.Wait()
+}
+
+// term delivers while this server leads.
+func (e *Engine) term(ctx context.Context) error {
+	e.deliveries.begin()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.deliver(ctx) })
+	g.Go(func() error { return e.keepCursors(ctx) })
 	err := g.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingTime)
 	defer cancel()
