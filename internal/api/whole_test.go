@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // TestAnswersArriveWhole reads each answer by one Read: on loopback what one system
@@ -59,5 +62,31 @@ func TestAnswersArriveWhole(t *testing.T) {
 	rest, err := io.ReadAll(c)
 	if _, body, _ := strings.Cut(string(rest), "\r\n\r\n"); err != nil || len(body) != 20_000 {
 		t.Errorf("%d bytes before the connection's end, %v", len(body), err)
+	}
+}
+
+// TestLongAnswersToGoWait: AWS's SDK for Go gets the time to finish its request before a
+// longer answer arrives. Nobody else waits, and no short answer.
+func TestLongAnswersToGoWait(t *testing.T) {
+	for _, test := range []struct {
+		agent string
+		size  int
+		want  time.Duration
+	}{
+		{"aws-sdk-go-v2/1.24.1 os/linux lang/go#1.26", wholeFrom, goPatience},
+		{"APN/1.0 HashiCorp/1.0 Terraform/1.5.7 aws-sdk-go-v2/1.36.3", 20_000, goPatience},
+		{"aws-sdk-go-v2/1.24.1", wholeFrom - 1, 0},
+		{"aws-cli/2.36.0", 20_000, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/", nil)
+			r.Header.Set("User-Agent", test.agent)
+			r = r.WithContext(withConn(r.Context(), new(wholeConn)))
+			asked := time.Now()
+			whole(httptest.NewRecorder(), r).Write(make([]byte, test.size))
+			if got := time.Since(asked); got != test.want {
+				t.Errorf("%d bytes to %s after %s, want %s", test.size, test.agent, got, test.want)
+			}
+		})
 	}
 }
