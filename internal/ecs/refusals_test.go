@@ -170,6 +170,10 @@ func TestRefusals(t *testing.T) {
 		{"filter that cannot be read", call(w, w.ops.ListContainerInstances, &ecsapi.ListContainerInstancesInput{Cluster: new("prod"), Filter: new("foo == 1")}), "InvalidParameterException: Invalid cluster query expression …"},
 		{"state that is none", call(w, w.ops.UpdateContainerInstancesState, &ecsapi.UpdateContainerInstancesStateInput{Cluster: new("prod"), ContainerInstances: []string{instance}, Status: ecsapi.ContainerInstanceStatusRegistering}),
 			"InvalidParameterException: Container instance status should be one of [ACTIVE,DRAINING]"},
+		{"state of another kind", call(w, w.ops.UpdateContainerInstancesState, &ecsapi.UpdateContainerInstancesStateInput{Cluster: new("prod"), ContainerInstances: []string{instance}, Status: "RUNNING"}),
+			"InvalidParameterException: Container instance status should be one of [ACTIVE,DRAINING]"},
+		{"no state", call(w, w.ops.UpdateContainerInstancesState, &ecsapi.UpdateContainerInstancesStateInput{Cluster: new("prod"), ContainerInstances: []string{instance}}),
+			"InvalidParameterException: Container instance status should be one of [ACTIVE,DRAINING]"},
 		{"agent update", call(w, w.ops.UpdateContainerAgent, &ecsapi.UpdateContainerAgentInput{Cluster: new("prod"), ContainerInstance: new(instance)}),
 			"NoUpdateAvailableException: There is no update available for this container agent."},
 

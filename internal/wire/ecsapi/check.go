@@ -1950,14 +1950,8 @@ func (in *UpdateContainerInstancesStateInput) check() *wire.Violation {
 	if in.ContainerInstances == nil {
 		return wire.Missing("containerInstances", "a list")
 	}
-	if in.Status == "" {
-		return wire.Missing("status", "one of "+wire.Join(ContainerInstanceStatus("").Values()))
-	}
 	if in.ContainerInstances != nil && (len(in.ContainerInstances) < 1 || len(in.ContainerInstances) > 10) {
 		return wire.BadCount("containerInstances", len(in.ContainerInstances), 1, 10)
-	}
-	if in.Status != "" && !slices.Contains(in.Status.Values(), in.Status) {
-		return wire.NotAValue("status", in.Status, in.Status.Values())
 	}
 	return nil
 }

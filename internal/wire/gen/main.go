@@ -26,6 +26,7 @@ var sources = []Source{
 		Client:  reflect.TypeFor[*ecs.Client](),
 		Errors:  ecs.TypeRegistry,
 		Limits:  ecsLimits,
+		Own:     []string{"UpdateContainerInstancesStateInput.status"},
 		Encoded: []string{"DescribeTasksOutput.tasks", "DescribeServicesOutput.services", "DescribeContainerInstancesOutput.containerInstances"},
 		Private: []Private{
 			{"RegisterContainerInstanceInput", "ClientToken", "clientToken"},

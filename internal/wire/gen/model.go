@@ -31,6 +31,7 @@ type Field struct {
 	Required bool
 	Limit    Limit
 	Encoded  bool // a list that can also be answered as JSON made earlier
+	Own      bool // the operation checks it
 }
 
 // A Type is what a field, a list item or a map value holds.

@@ -21,6 +21,8 @@ type Source struct {
 	Errors  *smithy.TypeRegistry
 	Private []Private
 	Limits  map[string]Limit
+	// Own are enumerated members of which the operation takes fewer values, and says so in its own words: "Structure.member".
+	Own []string
 	// Invalid is the exception for a member that is missing or wrong: InvalidParameterException where it is empty. One
 	// that the model leaves out, as it does ValidationException, is added to it.
 	Invalid string
@@ -158,7 +160,7 @@ func (r *reader) structure(name string, schema *smithy.Schema) (Struct, error) {
 			if err != nil {
 				return st, fmt.Errorf("%s.%s: %w", name, wire, err)
 			}
-			st.Fields = append(st.Fields, Field{Go: f.name, Wire: wire, Type: typ, Required: f.required, Limit: r.limit(name, wire), Encoded: slices.Contains(r.from.Encoded, name+"."+wire)})
+			st.Fields = append(st.Fields, Field{Go: f.name, Wire: wire, Type: typ, Required: f.required, Limit: r.limit(name, wire), Encoded: slices.Contains(r.from.Encoded, name+"."+wire), Own: slices.Contains(r.from.Own, name+"."+wire)})
 			delete(left, wire)
 			break
 		}

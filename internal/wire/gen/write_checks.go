@@ -91,13 +91,13 @@ func (c *checker) structure(st Struct) {
 		c.union(st)
 	}
 	for _, m := range st.Fields {
-		if m.Required {
+		if m.Required && !m.Own {
 			c.f.p("if in.%s == %s {\nreturn wire.Missing(%q, %s)\n}", m.Go, absent(m.Type), m.Wire, wanted(m.Type))
 		}
 	}
 	for _, m := range st.Fields {
 		c.limit(m)
-		if c.typeNeeds(m.Type) {
+		if c.typeNeeds(m.Type) && !m.Own {
 			c.member(m)
 		}
 	}
