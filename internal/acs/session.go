@@ -271,7 +271,7 @@ func (s *session) sendPayload(snap *store.Snapshot, tasks []*gantry.Task) error 
 			GeneratedAt: s.Now().UnixMilli(), SeqNum: int64(snap.Revision()),
 		}, encoded)
 		if err == nil {
-			err = s.write(acsapi.TypePayload, message)
+			err = s.write(acsapi.TypePayload, message...)
 		}
 		s.out.sent(id, batch, s.Now())
 		batch, encoded, size = nil, nil, 0
@@ -293,17 +293,22 @@ func (s *session) sendPayload(snap *store.Snapshot, tasks []*gantry.Task) error 
 	return flush()
 }
 
-// payloadMessage is a PayloadMessage with tasks that are encoded already: head has all
-// its other members.
-func payloadMessage(head acsapi.PayloadMessage, tasks [][]byte) ([]byte, error) {
+// payloadMessage is a PayloadMessage with tasks that are encoded already, in parts: head has all its other members.
+func payloadMessage(head acsapi.PayloadMessage, tasks [][]byte) ([][]byte, error) {
 	head.Tasks = []acsapi.Task{}
 	message, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
 	}
 	// The tasks are the last member: they go where its bracket closes.
-	message = append(bytes.TrimSuffix(message, []byte("]}")), bytes.Join(tasks, []byte(","))...)
-	return append(message, "]}"...), nil
+	parts := append(make([][]byte, 0, 2*len(tasks)+1), bytes.TrimSuffix(message, []byte("]}")))
+	for i, task := range tasks {
+		if i > 0 {
+			parts = append(parts, []byte(","))
+		}
+		parts = append(parts, task)
+	}
+	return append(parts, []byte("]}")), nil
 }
 
 func (s *session) encode(snap *store.Snapshot, t *gantry.Task) ([]byte, error) {
@@ -340,11 +345,11 @@ func (s *session) send(typ string, message any) error {
 	return s.write(typ, data)
 }
 
-// write sends a message that is encoded already.
-func (s *session) write(typ string, message []byte) error {
+// write sends a message that is encoded already, in one part or several.
+func (s *session) write(typ string, message ...[]byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if err := s.conn.Write(ctx, websocket.MessageText, acsapi.Join(typ, message)); err != nil {
+	if err := s.conn.Write(ctx, websocket.MessageText, acsapi.Join(typ, message...)); err != nil {
 		return fmt.Errorf("send %s: %w", typ, err)
 	}
 	return nil

@@ -76,7 +76,7 @@ func (m Metadata) Credentials(id string) (metadata.Credentials, bool) {
 
 // needsRole reports whether a task has a role with these credentials.
 func (a *Agent) needsRole(id string) bool {
-	for _, v := range a.engine.Tasks() {
+	for v := range a.engine.All() {
 		for _, r := range []*acsapi.RoleCredentials{v.Def.Task.RoleCredentials, v.Def.Task.ExecutionRoleCredentials} {
 			if r != nil && r.CredentialsID == id {
 				return true

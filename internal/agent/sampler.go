@@ -24,12 +24,14 @@ type sampler struct {
 
 	mu     sync.Mutex
 	series map[string]*series // guarded by mu; by container id
+	round  int                // guarded by mu; how often it has measured
 }
 
 // A series is what one container did since the last publication.
 type series struct {
 	latest metadata.Stats
 	before *metadata.Stats // nil until there are two
+	round  int             // in which it was measured last
 
 	cpu, memory stats
 	read, write counter
@@ -61,8 +63,10 @@ func (s *sampler) run(ctx context.Context) error {
 }
 
 func (s *sampler) sample(ctx context.Context) {
-	alive := map[string]bool{}
-	for _, view := range s.engine.Tasks() {
+	s.mu.Lock()
+	s.round++
+	s.mu.Unlock()
+	for view := range s.engine.All() {
 		for i := range view.Task.Containers {
 			c := &view.Task.Containers[i]
 			if c.Phase != engine.Up {
@@ -72,13 +76,12 @@ func (s *sampler) sample(ctx context.Context) {
 			if err != nil || !ok {
 				continue // it has just ended, or its cgroup can't be read this time
 			}
-			alive[c.RuntimeID] = true
 			s.add(c.RuntimeID, usage)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.series, func(id string, _ *series) bool { return !alive[id] })
+	maps.DeleteFunc(s.series, func(_ string, r *series) bool { return r.round != s.round })
 }
 
 func (s *sampler) add(id string, now metadata.Stats) {
@@ -86,9 +89,10 @@ func (s *sampler) add(id string, now metadata.Stats) {
 	defer s.mu.Unlock()
 	r := s.series[id]
 	if r == nil {
-		s.series[id] = &series{latest: now} // a rate needs two samples
+		s.series[id] = &series{latest: now, round: s.round} // a rate needs two samples
 		return
 	}
+	r.round = s.round
 	r.add(now, runtime.NumCPU())
 }
 
@@ -151,7 +155,7 @@ func (s *sampler) collect(id string) (acsapi.ContainerMetric, bool) {
 			RxBytesPerSecond: n.rxRate.set(), TxBytesPerSecond: n.txRate.set(),
 		}
 	}
-	s.series[id] = &series{latest: r.latest, before: r.before}
+	s.series[id] = &series{latest: r.latest, before: r.before, round: r.round}
 	return m, true
 }
 

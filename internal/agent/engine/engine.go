@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -270,15 +271,21 @@ type View struct {
 
 // Tasks is every task the agent knows, in the order of their arrival.
 func (e *Engine) Tasks() []View {
-	e.mu.Lock()
-	workers := slices.Collect(maps.Values(e.workers))
-	e.mu.Unlock()
-	views := make([]View, 0, len(workers))
-	for _, w := range workers {
-		views = append(views, w.view())
+	return slices.SortedFunc(e.All(), func(a, b View) int { return int(a.Task.Order - b.Task.Order) })
+}
+
+// All is every task the agent knows, in no order.
+func (e *Engine) All() iter.Seq[View] {
+	return func(yield func(View) bool) {
+		e.mu.Lock()
+		workers := slices.Collect(maps.Values(e.workers))
+		e.mu.Unlock()
+		for _, w := range workers {
+			if !yield(w.view()) {
+				return
+			}
+		}
 	}
-	slices.SortFunc(views, func(a, b View) int { return int(a.Task.Order - b.Task.Order) })
-	return views
 }
 
 // Task finds a task by its ARN.
@@ -339,7 +346,7 @@ func (e *Engine) StopAll(ctx context.Context) error {
 		var arns []string
 		left := 0
 		changed := e.Changed()
-		for _, v := range e.Tasks() {
+		for v := range e.All() {
 			if !v.Task.Released {
 				left++
 			}
@@ -366,7 +373,7 @@ func (e *Engine) AllTold(ctx context.Context) error {
 	for {
 		left := 0
 		changed := e.Changed()
-		for _, v := range e.Tasks() {
+		for v := range e.All() {
 			if t := v.Task; t.Desired == gantry.Stopped && t.Told.Status != gantry.Stopped && !t.Told.GivenUp {
 				left++
 			}

@@ -61,14 +61,20 @@ func Encode(typ string, message any) ([]byte, error) {
 	return Join(typ, body), nil
 }
 
-// Join makes the frame of a message that is encoded already. It does not look into it,
-// as json.Marshal would do all over again.
-func Join(typ string, message []byte) []byte {
-	frame := make([]byte, 0, len(typ)+len(message)+len(`{"type":"","message":}`))
+// Join makes the frame of a message that is encoded already, in one part or several. It does not look into it, as
+// json.Marshal would do all over again.
+func Join(typ string, message ...[]byte) []byte {
+	size := len(typ) + len(`{"type":"","message":}`)
+	for _, part := range message {
+		size += len(part)
+	}
+	frame := make([]byte, 0, size)
 	frame = append(frame, `{"type":"`...)
 	frame = append(frame, typ...) // letters only
 	frame = append(frame, `","message":`...)
-	frame = append(frame, message...)
+	for _, part := range message {
+		frame = append(frame, part...)
+	}
 	return append(frame, '}')
 }
 
