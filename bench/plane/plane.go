@@ -37,7 +37,7 @@ var Place = gantry.Place{Region: "us-east-1", Account: "123456789012"}
 var Root = &gantry.Principal{AccessKeyID: "AKIABENCHBENCHBENCH0", SecretKey: "a secret for the benchmark", Kind: gantry.RootPrincipal}
 
 // GCPercent is what gantry up sets, and so what benchmarks of a control plane set.
-const GCPercent = 300
+const GCPercent = 400
 
 // A Plane is a control plane.
 type Plane struct {

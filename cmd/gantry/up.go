@@ -131,10 +131,10 @@ func checkMachineFlags(level, pullBehavior string) error {
 // ask for an image that was never pulled here; ask for one that is not here.
 var pullBehaviors = []string{"default", "always", "once", "prefer-cached"}
 
-// gcPercent lets the heap grow to four times what is alive before it is collected,
+// gcPercent lets the heap grow to five times what is alive before it is collected,
 // where Go's default is twice: RunTask costs a quarter less CPU, and a gantry that
 // is idle is no larger for it. GOGC, where it is set, goes before.
-const gcPercent = 300
+const gcPercent = 400
 
 // serve is the table of contents: open what is needed in the order data flows, then run until ctx ends.
 func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Writer) error {

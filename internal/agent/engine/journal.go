@@ -112,18 +112,20 @@ func (j *Journal) Close() error {
 	return j.db.Close()
 }
 
-// Writes that come many at a time make commitsPerSecond transactions, after commitsAtOnce without a pause: each costs a
-// sync and the pages that it touches, however many share it. Who writes alone never waits, the others 10 ms at most.
+// Writes of many tasks at a time make commitsPerSecond transactions, after commitsAtOnce without a pause: each costs a sync
+// and the pages that it touches, however many share it. Tasks that start one by one never wait, those of a crowd 10 ms at
+// most.
 const (
 	commitsPerSecond = 100
 	commitsAtOnce    = 25
+	crowd            = 3 // tasks in one transaction
 )
 
 // commit writes what is queued, as much as there is at a time, until the queue is closed.
 func (j *Journal) commit() {
 	defer close(j.done)
 	pace := rate.NewLimiter(commitsPerSecond, commitsAtOnce)
-	busy := false // the transaction before was shared by several
+	busy := false // a crowd shared the transaction before
 	var due <-chan time.Time
 	for open := true; open; {
 		var group []*entry
@@ -137,11 +139,11 @@ func (j *Journal) commit() {
 			due, group = nil, j.takeLate()
 		case first, ok := <-j.queue:
 			if open = ok; ok {
-				if busy || len(j.queue) > 0 {
+				if busy {
 					_ = pace.Wait(context.Background()) // without an end there is nothing that it could fail of
 				}
 				group = j.gather(first)
-				busy = len(group) > 1
+				busy = tasksIn(group) >= crowd
 			} else {
 				group = j.takeLate()
 			}
@@ -216,6 +218,15 @@ func (j *Journal) write(group []*entry) error {
 		}
 		return nil
 	})
+}
+
+// tasksIn counts the tasks that a group's records are of.
+func tasksIn(group []*entry) int {
+	keys := map[string]bool{}
+	for _, e := range group {
+		keys[e.key] = true
+	}
+	return len(keys)
 }
 
 // put queues writes and returns when all are on disk.
