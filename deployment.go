@@ -32,6 +32,10 @@ type Deployment struct {
 	// Fallback is the revision of the last deployment that completed: where a rollback
 	// goes. Empty where none did.
 	Fallback RevisionID `json:"fallback,omitzero"`
+	// KeptStarts and KeptCrashes are for tasks of Fallback that make up for others what a
+	// rollout's Starts and Crashes are for its own.
+	KeptStarts  Backoff `json:"keptStarts,omitzero"`
+	KeptCrashes Backoff `json:"keptCrashes,omitzero"`
 	// Stage is how far a BLUE_GREEN, LINEAR or CANARY deployment is, and StageAt since
 	// when; empty for ROLLING.
 	Stage   ecsapi.ServiceDeploymentLifecycleStage `json:"stage,omitzero"`
@@ -75,8 +79,7 @@ type Rollout struct {
 	FailedAt    time.Time `json:"failedAt,omitzero"`
 	HealthyThen int       `json:"healthyThen,omitzero"`
 	// Starts slows tasks down that fail before RUNNING, Crashes those that run and then
-	// end before they counted as healthy. Once the rollout has failed, they are of what
-	// makes up for it.
+	// end before they counted as healthy.
 	Starts  Backoff `json:"starts,omitzero"`
 	Crashes Backoff `json:"crashes,omitzero"`
 	// SteadyAt is since when the new tasks have been as many and as healthy as asked for:

@@ -30,7 +30,7 @@ func (p *planner) announce() {
 	}
 	p.announceMove()
 	p.announceWaiting()
-	if p.rollout().Starts.Step >= impairedAfter {
+	if starts, _ := p.pauses(p.revision()); starts.Step >= impairedAfter {
 		p.conditions = append(p.conditions, condition(StartImpaired, textImpaired))
 	}
 	if n := p.number(p.held); n > 0 {

@@ -36,7 +36,8 @@ func (p *planner) stranded(need int, revision gantry.RevisionID) bool {
 	if p.stopping > 0 || coming > homeless {
 		return false
 	}
-	r, u := p.rollout(), p.history.Unplaced
+	starts, crashes := p.pauses(revision)
+	u := p.history.Unplaced
 	return homeless > 0 || need > 0 && (p.alive >= p.bounds.Ceiling || u != nil && u.Revision == revision ||
-		r.Starts.Step >= impairedAfter || r.Crashes.Step >= impairedAfter)
+		starts.Step >= impairedAfter || crashes.Step >= impairedAfter)
 }

@@ -13,11 +13,10 @@ import (
 )
 
 // reckon counts the failures of the rollout's tasks that have not been counted yet: for
-// the circuit breaker as long as the deployment goes on, for the pauses always. Where it
-// has failed they are the failures of the revision that is kept instead.
+// the circuit breaker as long as the deployment goes on, for the pauses always.
 func (p *planner) reckon() {
-	halted := p.deployment.Halted()
-	if p.look.Service.Status != gantry.ServiceActive {
+	p.reckonKept()
+	if p.deployment.Halted() || p.look.Service.Status != gantry.ServiceActive {
 		return
 	}
 	r := p.rollout()
@@ -34,16 +33,11 @@ func (p *planner) reckon() {
 		}
 		switch {
 		case t.StartedAt.IsZero():
-			if !halted {
-				r.Ran = r.Ran || !first.IsZero() && first.Before(t.StoppedAt)
-			}
-			if !r.Ran || p.countsExits() {
+			if r.Ran = r.Ran || !first.IsZero() && first.Before(t.StoppedAt); !r.Ran || p.countsExits() {
 				breaks++ // the first stage
 			}
 			if !t.StoppedAt.Before(last) {
-				if !halted {
-					r.FailedTasks++
-				}
+				r.FailedTasks++
 				p.pause(&r.Starts, t.StoppedAt, 1, p.set.StartDelay, p.set.MaxStartDelay)
 			}
 		case p.neverHealthy(t):
@@ -56,7 +50,7 @@ func (p *planner) reckon() {
 		}
 		p.plan.Reckon = append(p.plan.Reckon, t.ID)
 	}
-	r.Ran = r.Ran || !halted && !first.IsZero()
+	r.Ran = r.Ran || !first.IsZero()
 	if p.deployment.Over() || breaker(p.deployment) == nil {
 		return
 	}
@@ -70,21 +64,50 @@ func (p *planner) reckon() {
 	}
 }
 
-// ours reports whether a task was started by the rollout under way, or, where that has
-// failed, in its place.
-func (p *planner) ours(t *gantry.Task) bool {
-	since := p.rollout().StartedAt
-	if p.deployment.Halted() {
-		since = p.deployment.FinishedAt
+// reckonKept counts the failures of the tasks that make up for others, for their pauses.
+func (p *planner) reckonKept() {
+	kept, d := p.kept(), p.deployment
+	if kept == "" || p.look.Service.Status != gantry.ServiceActive {
+		return
 	}
-	return t.Revision() == p.revision() && !t.CreatedAt.Before(since)
+	mine := func(t *gantry.Task) bool { return t.Revision() == kept && !t.CreatedAt.Before(d.CreatedAt) }
+	ran := func(t *gantry.Task) bool { return t.StartedAt.After(d.KeptStarts.At) && mine(t) }
+	if d.KeptStarts.Step > 0 && slices.ContainsFunc(p.look.Tasks, ran) {
+		d.KeptStarts = gantry.Backoff{}
+	}
+	well := func(m *member) bool { return m.StartedAt.After(d.KeptCrashes.At) && mine(m.Task) }
+	if d.KeptCrashes.Step > 0 && p.number(in(healthy), well) > 0 {
+		d.KeptCrashes = gantry.Backoff{}
+	}
+	for _, t := range p.look.Tasks {
+		switch {
+		case t.LastStatus != gantry.Stopped || t.Reckoned || !mine(t) || !endedByItself(t):
+			continue
+		case len(p.plan.Reckon) == p.look.Changes:
+			p.again(p.now.Add(time.Millisecond))
+			return
+		case t.StartedAt.IsZero():
+			p.pause(&d.KeptStarts, t.StoppedAt, 1, p.set.StartDelay, p.set.MaxStartDelay)
+		case p.neverHealthy(t):
+			p.pause(&d.KeptCrashes, t.StoppedAt, 2, p.set.CrashDelay, p.set.MaxCrashDelay)
+		default:
+			continue
+		}
+		p.plan.Reckon = append(p.plan.Reckon, t.ID)
+	}
+}
+
+// ours reports whether a task was started by the rollout under way.
+func (p *planner) ours(t *gantry.Task) bool {
+	r := p.rollout()
+	return t.Revision() == r.Revision && !t.CreatedAt.Before(r.StartedAt)
 }
 
 // runs are when a task of the rollout first and last became RUNNING. A task of the
 // revision that runs from before, as in a rollback, is one that has run.
 func (p *planner) runs() (first, last time.Time) {
 	for _, t := range p.look.Tasks {
-		if t.StartedAt.IsZero() || t.Revision() != p.revision() || t.LastStatus == gantry.Stopped && !p.ours(t) {
+		if t.StartedAt.IsZero() || t.Revision() != p.rollout().Revision || t.LastStatus == gantry.Stopped && !p.ours(t) {
 			continue
 		}
 		if first.IsZero() || t.StartedAt.Before(first) {
@@ -102,12 +125,8 @@ func (p *planner) runs() (first, last time.Time) {
 // count to 0 unless that is to be cumulative.
 func (p *planner) recover(lastRun time.Time) {
 	r := p.rollout()
-	halted := p.deployment.Halted()
 	if lastRun.After(r.Starts.At) {
-		r.Starts = gantry.Backoff{}
-		if !halted {
-			r.FailedTasks = 0
-		}
+		r.Starts, r.FailedTasks = gantry.Backoff{}, 0
 	}
 	well := p.where((*member).good, in(healthy))
 	reached := len(well) > r.HealthyThen
@@ -117,7 +136,7 @@ func (p *planner) recover(lastRun time.Time) {
 		}
 		reached = reached || p.healthySince(m.Task).After(r.FailedAt)
 	}
-	if r.Failures == 0 || halted {
+	if r.Failures == 0 {
 		return
 	}
 	if b := breaker(p.deployment); reached && (b == nil || b.ResetOnHealthyTask == nil || *b.ResetOnHealthyTask) {

@@ -177,14 +177,29 @@ func (p *planner) rollout() *gantry.Rollout { return p.deployment.Rollout() }
 // revision is the one that new tasks are of: the rollout's, or, where that has failed, the
 // last that completed; "" where there is none but the one that failed.
 func (p *planner) revision() gantry.RevisionID {
-	r, d := p.rollout().Revision, p.deployment
-	switch {
-	case !d.Halted():
-		return r
-	case d.Fallback != r:
-		return d.Fallback
+	if p.deployment.Halted() {
+		return p.kept()
 	}
-	return ""
+	return p.rollout().Revision
+}
+
+// kept is the revision whose tasks make up for what is missing while the deployment is not
+// a success: the last that completed, of a REPLICA service while it goes on. "" for none.
+func (p *planner) kept() gantry.RevisionID {
+	d := p.deployment
+	goesOn := !d.Over() && d.Rollback == nil && !p.staged() && p.look.Service.Scheduling != ecsapi.SchedulingStrategyDaemon
+	if d.Fallback == p.rollout().Revision || !d.Halted() && !goesOn {
+		return ""
+	}
+	return d.Fallback
+}
+
+// pauses are those between starts of a revision's tasks that fail, or crash.
+func (p *planner) pauses(revision gantry.RevisionID) (starts, crashes gantry.Backoff) {
+	if revision == p.kept() {
+		return p.deployment.KeptStarts, p.deployment.KeptCrashes
+	}
+	return p.rollout().Starts, p.rollout().Crashes
 }
 
 // again asks for another look at a time to come.

@@ -260,6 +260,11 @@ func (h *history) hold(t *rapid.T, look Look, plan *Plan) {
 		}
 		if p.staged() && s.Revision == p.blue() {
 			good -= s.Count // blue, which is kept until the end
+		} else if s.Revision == p.kept() && !deployment.Halted() {
+			good -= s.Count // which make up for others
+			if run := p.number(in(healthy, warming)) + p.number(in(pending), p.keeps); run+s.Count > p.bounds.Floor {
+				t.Fatalf("beside %d tasks it starts %d of %s, the floor is %d", run, s.Count, s.Revision, p.bounds.Floor)
+			}
 		} else if s.Revision != p.revision() {
 			t.Fatalf("it starts tasks of revision %s, wanted is %s", s.Revision, p.revision())
 		}

@@ -13,6 +13,7 @@ import (
 func (p *planner) roll() {
 	p.stopUnstarted()
 	need := p.replace()
+	p.makeUp()
 	p.scaleIn(-need)
 	p.rebalance(need)
 }
@@ -81,18 +82,50 @@ func (p *planner) hold() {
 	}
 }
 
+// makeUp starts tasks of the revision that completed last where a deployment under way has
+// fewer tasks that run than its floor, since some ended by themselves: the new ones may never
+// be of use. It gets the room that these leave.
+func (p *planner) makeUp() {
+	if p.kept() == "" || p.history.Unplaced != nil && p.history.Unplaced.Revision != p.kept() {
+		return
+	}
+	lost := p.lost()
+	if lost <= 0 {
+		return
+	}
+	if n := min(lost-p.number(in(pending), p.keeps), p.bounds.Ceiling-p.living()); n > 0 {
+		p.start(Start{Revision: p.kept(), Count: n})
+	}
+}
+
+// lost is how many tasks that run are missing for the floor.
+func (p *planner) lost() int { return p.bounds.Floor - p.number(in(healthy, warming)) }
+
+// keeps asks for a task of the revision that is kept, on an instance that is.
+func (p *planner) keeps(m *member) bool { return m.Revision() == p.kept() && !m.draining }
+
 // stopUnstarted stops at once what has never run and is not wanted: tasks of earlier
-// revisions that are not protected, and those whose container instance is DRAINING.
+// revisions that are not protected, nor make up for others, and those whose container
+// instance is DRAINING.
 func (p *planner) stopUnstarted() {
-	for _, m := range p.where(unstarted, (*member).doomed) {
+	doomed := p.where(unstarted, (*member).doomed)
+	if len(doomed) == 0 {
+		return
+	}
+	lost := p.lost()
+	for _, m := range doomed {
+		if lost > 0 && p.keeps(m) {
+			lost--
+			continue
+		}
 		p.stop(m, scaling(p.rollout().Revision))
 	}
 }
 
 // start plans new tasks, unless those before them failed too recently, or have to go first.
 func (p *planner) start(s Start) bool {
-	r := p.rollout()
-	for _, b := range []gantry.Backoff{r.Starts, r.Crashes} {
+	starts, crashes := p.pauses(s.Revision)
+	for _, b := range []gantry.Backoff{starts, crashes} {
 		if p.now.Before(b.Until) {
 			p.again(b.Until)
 			return false

@@ -138,7 +138,6 @@ func (p *planner) failed() *failure {
 func (p *planner) fail(f failure) {
 	d, r := p.deployment, p.rollout()
 	r.State, r.Reason, r.UpdatedAt = ecsapi.DeploymentRolloutStateFailed, f.reason, p.now
-	r.Starts, r.Crashes = gantry.Backoff{}, gantry.Backoff{} // from now on another revision's tasks start
 	status := ecsapi.ServiceDeploymentStatusStopped
 	if d.Rollback != nil {
 		status = ecsapi.ServiceDeploymentStatusRollbackFailed
