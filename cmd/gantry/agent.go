@@ -52,6 +52,9 @@ them up where they are. "gantry down" stops the tasks too.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.token = cmp.Or(o.token, os.Getenv("GANTRY_TOKEN"))
 			o.activation = cmp.Or(o.activation, os.Getenv("GANTRY_ACTIVATION_CODE"))
+			if o.activationID != "" && cmd.Flags().Changed("launch-type") && o.launchType != "EXTERNAL" {
+				return fmt.Errorf("--launch-type %s: what joins by an activation is EXTERNAL: leave it out, or join by a token", o.launchType)
+			}
 			return runAgent(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -270,6 +273,9 @@ func (o agentOptions) offer() (offer, error) {
 	if o.launchType != "EC2" && o.launchType != "EXTERNAL" {
 		return offer{}, fmt.Errorf("--launch-type %s: choose EC2 or EXTERNAL", o.launchType)
 	}
+	if o.zone != "" && !gantry.IsAttributeValue(o.zone) {
+		return offer{}, fmt.Errorf("--zone %q: 1 to %d letters, digits and - _ . / \\ @ : are expected, as us-east-1a", o.zone, gantry.MaxAttribute)
+	}
 	out := offer{zone: o.zone, attributes: map[string]string{}}
 	for name, value := range o.attributes {
 		switch {
@@ -281,6 +287,10 @@ func (o agentOptions) offer() (offer, error) {
 			return offer{}, fmt.Errorf("--attributes %s: names that begin so are ECS's own; of these only %s and %s may be given, and --zone", name, attributeInstanceType, attributeImageID)
 		case name == "" || value == "":
 			return offer{}, fmt.Errorf("--attributes: %q is no attribute: give name=value", name+"="+value)
+		case !gantry.IsAttributeName(name):
+			return offer{}, fmt.Errorf("--attributes: the name %q: 1 to %d letters, digits and - _ . / \\ are expected", name, gantry.MaxAttribute)
+		case !gantry.IsAttributeValue(value):
+			return offer{}, fmt.Errorf("--attributes %s: the value %q: 1 to %d letters, digits and - _ . / \\ @ : are expected, with spaces between them", name, value, gantry.MaxAttribute)
 		default:
 			out.attributes[name] = value
 		}

@@ -67,7 +67,7 @@ func findClient(cmd *cobra.Command, path string) (*client, error) {
 	}
 	endpoint, err := os.ReadFile(d.file(endpointFile))
 	if id == nil || err != nil {
-		return nil, fmt.Errorf(`no gantry was ever started on %s: start one with "gantry up --data-dir %s"`, d.path, d.path)
+		return nil, noServer(d, id)
 	}
 	keys, err := readCredentials(d.file(credentialsFile))
 	if err != nil {

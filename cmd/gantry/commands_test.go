@@ -249,6 +249,51 @@ func TestCommandsWithoutGantry(t *testing.T) {
 	}
 }
 
+// TestAgentFlags: what a machine cannot be is said before it joins.
+func TestAgentFlags(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	for _, test := range []struct{ flags, want string }{
+		{"--attributes=a,b", "must be formatted as key=value"},
+		{"--attributes==x", "is no attribute"},
+		{"--attributes=disk=", "is no attribute"},
+		{"--attributes=a b=c", `--attributes: the name "a b"`},
+		{"--attributes=disk=fast;big", `--attributes disk: the value "fast;big"`},
+		{"--attributes=ecs.os-type=linux", "--attributes ecs.os-type: names that begin so are ECS's own"},
+		{"--zone=us east;1", `--zone "us east;1"`},
+		{"--launch-type=FARGATE", "--launch-type FARGATE: choose EC2 or EXTERNAL"},
+		{"--launch-type=EC2 --activation-id=a --activation-code=b", "--launch-type EC2: what joins by an activation is EXTERNAL"},
+		{"--server=10.0.0.1:4747", "--server 10.0.0.1:4747: the server's endpoint is expected"},
+	} {
+		args := []string{"agent", "--data-dir", t.TempDir()}
+		for _, flag := range strings.Split(test.flags, " --") {
+			args = append(args, "--"+strings.TrimPrefix(flag, "--"))
+		}
+		if _, err := gantryCommand(t, args...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v; want %s", test.flags, err, test.want)
+		}
+	}
+	for _, flag := range []string{"--uses=0", "--ttl=0s"} {
+		if _, err := gantryCommand(t, "token", "create", flag); err == nil || !strings.Contains(err.Error(), "would let nobody join") {
+			t.Errorf("token create %s: %v", flag, err)
+		}
+	}
+}
+
+// TestCommandsAtAnAgent: a machine that has joined a server is not taken for one where nothing was started.
+func TestCommandsAtAnAgent(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	dir := t.TempDir()
+	text := `{"format":1,"id":"a1","region":"us-east-1","account":"123456789012","role":"agent"}`
+	if err := os.WriteFile(filepath.Join(dir, identityFile), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"status", "env"} {
+		if _, err := gantryCommand(t, command, "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "has joined a server elsewhere: ask there") {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+}
+
 func TestBackupAndRestore(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL", "")
 	c, _ := running(t)

@@ -69,6 +69,15 @@ func (r role) refuse(d dataDir) error {
 	return fmt.Errorf("%s belongs to a server: start it with gantry up or gantry server, or choose another --data-dir", d.path)
 }
 
+// noServer says that commands which ask a server find none by a directory: nothing was
+// started there, or a machine whose server is elsewhere. id is what the directory says of itself.
+func noServer(d dataDir, id *identity) error {
+	if id != nil && id.Role == agentRole {
+		return fmt.Errorf(`%s belongs to a machine that has joined a server elsewhere: ask there, or set what "gantry env" prints there`, d.path)
+	}
+	return fmt.Errorf(`no gantry was ever started on %s: start one with "gantry up --data-dir %s"`, d.path, d.path)
+}
+
 func (i *identity) place() gantry.Place { return gantry.Place{Region: i.Region, Account: i.Account} }
 
 // A dataDir is a directory that belongs to gantry.

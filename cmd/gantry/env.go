@@ -35,7 +35,7 @@ func printEnv(out io.Writer, path string) error {
 	}
 	endpoint, err := os.ReadFile(d.file(endpointFile))
 	if id == nil || err != nil {
-		return fmt.Errorf(`no gantry was ever started on %s: start one with "gantry up --data-dir %s"`, d.path, d.path)
+		return noServer(d, id)
 	}
 	key, err := readCredentials(d.file(credentialsFile))
 	if err != nil {

@@ -105,6 +105,11 @@ func machines(n int) string {
 }
 
 func createToken(cmd *cobra.Command, dir string, in join.TokenRequest) (*client, *join.NewToken, error) {
+	for name, given := range map[string]bool{"ttl": in.TTL != 0, "uses": in.Uses != 0} {
+		if !given { // the server would take its default
+			return nil, nil, fmt.Errorf("--%s 0: such a token would let nobody join", name)
+		}
+	}
 	c, err := findClient(cmd, dir)
 	if err != nil {
 		return nil, nil, err

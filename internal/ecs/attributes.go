@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,24 +11,16 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-const (
-	maxOwnAttributes  = 10 // custom ones of one container instance
-	maxAttributeName  = 128
-	maxAttributeValue = 128
-)
-
-var (
-	attributeName  = regexp.MustCompile(`^[a-zA-Z0-9_./\\-]{1,128}$`)
-	attributeValue = regexp.MustCompile(`^[a-zA-Z0-9_./\\@:-]([a-zA-Z0-9_./\\@: -]*[a-zA-Z0-9_./\\@:-])?$`)
-)
+// maxOwnAttributes bounds the custom attributes of one container instance.
+const maxOwnAttributes = 10
 
 func (s *Service) putAttributes(ctx context.Context, in *ecsapi.PutAttributesInput) (*ecsapi.PutAttributesOutput, error) {
 	if err := checkAttributes(in.Attributes); err != nil {
 		return nil, err
 	}
 	for _, a := range in.Attributes {
-		if v := wire.Value(a.Value); v != "" && (len(v) > maxAttributeValue || !attributeValue.MatchString(v)) {
-			return nil, invalid("The value of attribute %s is invalid: 1 to %d letters, digits and - _ . / \\ @ : are allowed, with spaces between them.", *a.Name, maxAttributeValue)
+		if err := checkAttributeValue(a); err != nil {
+			return nil, err
 		}
 	}
 	var out []ecsapi.Attribute
@@ -66,11 +57,26 @@ func (s *Service) deleteAttributes(ctx context.Context, in *ecsapi.DeleteAttribu
 	return &ecsapi.DeleteAttributesOutput{Attributes: out}, nil
 }
 
+func checkAttributeName(name string) error {
+	if gantry.IsAttributeName(name) {
+		return nil
+	}
+	return invalid("The attribute name %s is invalid: 1 to %d letters, digits and - _ . / \\ are allowed.", wire.Shorten(name), gantry.MaxAttribute)
+}
+
+// checkAttributeValue lets an attribute have none.
+func checkAttributeValue(a ecsapi.Attribute) error {
+	if v := wire.Value(a.Value); v == "" || gantry.IsAttributeValue(v) {
+		return nil
+	}
+	return invalid("The value of attribute %s is invalid: 1 to %d letters, digits and - _ . / \\ @ : are allowed, with spaces between them.", *a.Name, gantry.MaxAttribute)
+}
+
 func checkAttributes(attributes []ecsapi.Attribute) error {
 	for _, a := range attributes {
 		name := wire.Value(a.Name)
-		if !attributeName.MatchString(name) {
-			return invalid("The attribute name %s is invalid: 1 to %d letters, digits and - _ . / \\ are allowed.", wire.Shorten(name), maxAttributeName)
+		if err := checkAttributeName(name); err != nil {
+			return err
 		}
 		if builtin(name) {
 			return invalid("The attribute %s is reserved for Amazon ECS and cannot be changed.", name)

@@ -76,9 +76,9 @@ func newProvider(in *ecsapi.CreateCapacityProviderInput) (*gantry.CapacityProvid
 	group := *in.AutoScalingGroupProvider
 	arn := wire.Value(group.AutoScalingGroupArn)
 	found := groupARN.FindStringSubmatch(arn)
-	if found == nil || len(found[1]) > maxAttributeValue || !attributeValue.MatchString(found[1]) {
+	if found == nil || !gantry.IsAttributeValue(found[1]) {
 		return nil, invalid("The specified Auto Scaling group ARN is invalid: %s. It reads arn:aws:autoscaling:<region>:<account>:autoScalingGroup:<id>:autoScalingGroupName/<name>, the name 1 to %d letters, digits and - _ . / \\ @ :, with spaces between them.",
-			wire.Shorten(arn), maxAttributeValue)
+			wire.Shorten(arn), gantry.MaxAttribute)
 	}
 	group.ManagedScaling = scaling(group.ManagedScaling, nil)
 	if group.ManagedTerminationProtection == "" {

@@ -19,9 +19,11 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"strings"
 
 	"gantry/internal/pki"
 	"gantry/internal/wholefile"
+	"gantry/internal/wire"
 	"gantry/internal/wire/joinapi"
 )
 
@@ -135,7 +137,7 @@ func Join(ctx context.Context, file string, want Request) (*Home, error) {
 	}
 	var got joinapi.JoinOutput
 	if err := c.json(ctx, http.MethodPost, joinapi.JoinPath, asked, &got); err != nil {
-		return nil, fmt.Errorf("join %s: %w", want.Server, err)
+		return nil, fmt.Errorf("join %s: %w%s", want.Server, err, advice(err, want.Token))
 	}
 	secret, err := joinapi.Secret(own, got.Share, hash, got.AccessKeyID)
 	if err != nil {
@@ -150,6 +152,23 @@ func Join(ctx context.Context, file string, want Request) (*Home, error) {
 		return nil, fmt.Errorf("remember the server: %w", err)
 	}
 	return h, nil
+}
+
+// advice says what to look at where a server refuses a machine in AWS's words, or is not known; "" where they say it.
+func advice(err error, t joinapi.Token) string {
+	no, refused := errors.AsType[*wire.Error](err)
+	_, stranger := errors.AsType[x509.UnknownAuthorityError](err)
+	switch {
+	case refused && no.Code == "UnrecognizedClientException":
+		return " (the server knows no token " + t.ID + ": it was revoked, expired long ago, or is another server's; gantry token ls lists them there)"
+	case refused && no.Code == "InvalidSignatureException" && strings.Contains(no.Message, "calculated does not match"):
+		return " (the secret of token " + t.ID + " is another one: was it copied whole?)"
+	case refused && no.Code == "InvalidSignatureException" && strings.HasPrefix(no.Message, "Signature"):
+		return " (the clocks of this machine and the server are too far apart)"
+	case stranger && t.Fingerprint == "":
+		return " (gantry's own authority is known by --ca-fingerprint, which gantry activation create prints)"
+	}
+	return ""
 }
 
 // Move notes that the server is elsewhere now.
