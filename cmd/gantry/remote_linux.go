@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"time"
 
 	"gantry"
 	"gantry/internal/agent/home"
+	"gantry/internal/wire"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -66,8 +68,10 @@ func (m *remote) run(ctx context.Context) error {
 // what the agent knows is forgotten first: ECS takes it as a new one only.
 func (m *remote) key(ctx context.Context, cluster gantry.ClusterName) (*gantry.Principal, error) {
 	self, err := m.client().Self(ctx)
-	if err != nil {
-		// The agent finds out for itself: it takes its tasks up all the same.
+	// Where it does not answer the agent finds out for itself: it takes its tasks up all the same.
+	if no, refused := errors.AsType[*wire.Error](err); refused && no.Code == "UnrecognizedClientException" {
+		m.log.Error("the server does not know this machine's key (any more): it was revoked, or is newer than the backup that the server was restored from; join again with another token, as gantry token create prints it there", "key", m.home.AccessKeyID)
+	} else if err != nil {
 		m.log.Warn("the server cannot be asked about this machine", "error", err)
 	}
 	if self.Deregistered {

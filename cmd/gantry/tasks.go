@@ -167,6 +167,9 @@ func printWhy(out io.Writer, r taskReport, now time.Time) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "  %-11s %s\n", name, fmt.Sprintf(format, args...))
 	}
+	if !r.Away.IsZero() {
+		line("but", "its agent has been disconnected since %s, %s: this is what was known then", r.Away.Format(time.RFC3339), ago(r.Away, now))
+	}
 	if t.StoppedAt != nil {
 		line("stopped", "%s, %s", t.StoppedAt.Format(time.RFC3339), ago(t.StoppedAt.Time, now))
 	}

@@ -32,6 +32,9 @@ type taskReport struct {
 	events.Ended
 	// Output is what each container has printed last.
 	Output map[string]outputReport `json:"output"`
+	// Away is since when the agent of the task's container instance has been disconnected, where the task
+	// has not ended: what is told was so then.
+	Away time.Time `json:"away,omitzero"`
 }
 
 // An outputReport is the end of what a container has printed, or why there is none.
@@ -55,7 +58,7 @@ func (c *control) handleHistory(handle func(string, func(http.ResponseWriter, *h
 		if err != nil {
 			return err
 		}
-		report := taskReport{Ended: *found, Output: map[string]outputReport{}}
+		report := taskReport{Ended: *found, Output: map[string]outputReport{}, Away: c.away(found)}
 		for _, k := range found.Task.Containers {
 			name := wire.Value(k.Name)
 			report.Output[name] = c.lastOutput(r.Context(), m, found, name)
@@ -125,6 +128,19 @@ func (c *control) findEnded(cluster, ref string) (*events.Ended, error) {
 		}
 	}
 	return nil, fmt.Errorf("several tasks begin with %s: give more of the id, or the cluster", ref)
+}
+
+// away is since when the agent of a task that has not ended has been disconnected; zero where it is connected.
+func (c *control) away(t *events.Ended) time.Time {
+	task := taskOf(t)
+	if wire.Value(t.Task.LastStatus) == string(gantry.Stopped) || task.Instance == "" {
+		return time.Time{}
+	}
+	agent, ok := store.Connections.Get(c.store.View(), string(task.Cluster)+"/"+string(task.Instance))
+	if !ok || agent.Connected {
+		return time.Time{}
+	}
+	return agent.Since
 }
 
 // lastOutput is the end of what a container has printed: from CloudWatch Logs where its driver put it there, else from

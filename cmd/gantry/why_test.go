@@ -65,6 +65,23 @@ func TestWhy(t *testing.T) {
 	if out := said("why", "bb"); !strings.Contains(out, "is RUNNING") || !strings.Contains(out, "| the last words") {
 		t.Errorf("gantry why of a running task:\n%s", out)
 	}
+	connected := func(yes bool) {
+		t.Helper()
+		if _, err := c.store.Update(t.Context(), func(tx *store.Tx) error {
+			store.Connections.Put(tx, &gantry.Connection{Cluster: "default", Instance: "i1", Connected: yes, Since: now.Add(-20 * time.Second)})
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	connected(false)
+	if out, want := said("why", "bb"), "but         its agent has been disconnected since "; !strings.Contains(out, want) {
+		t.Errorf("gantry why of a task whose agent is away lacks %q:\n%s", want, out)
+	}
+	connected(true)
+	if out := said("why", "bb"); strings.Contains(out, "disconnected") {
+		t.Errorf("gantry why of a task whose agent is there:\n%s", out)
+	}
 
 	task = store.Tasks.Clone(task)
 	task.Version, task.LastStatus, task.DesiredStatus = 5, gantry.Stopped, gantry.Stopped

@@ -36,6 +36,7 @@ const (
 
 const (
 	inactiveInstance = "InactiveInstanceException"
+	denied           = "AccessDeniedException"
 	expired          = "ConnectionExpired: Reconnect to continue"
 )
 
@@ -57,7 +58,11 @@ func (a *Agent) runACS(ctx context.Context) error {
 		if a.inactive.Load() {
 			a.stopUnwanted(ctx)
 		}
-		a.log.Info("the control connection ended", "reason", err, "again in", pause)
+		if refused != nil && refused.Type == denied {
+			a.log.Warn("the control plane refuses this agent's key: was it revoked?", "reason", err, "again in", pause)
+		} else {
+			a.log.Info("the control connection ended", "reason", err, "again in", pause)
+		}
 		if sleep(ctx, pause) != nil {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -460,6 +461,20 @@ func TestARefusedHandshake(t *testing.T) {
 	refuse.Store(false)
 	if got := h.plane.Connected(3).Query["sendCredentials"][0]; got != "true" {
 		t.Errorf("the first connection that opens asks for all credentials: %s", got)
+	}
+}
+
+// Whose key was taken back is told so where operators look, and the agent goes on trying.
+func TestARefusedKeyIsAWarning(t *testing.T) {
+	h := newHost(t)
+	var said bytes.Buffer
+	h.config.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	h.plane.RefuseControl = func() (int, string) { return 403, `{"AccessDeniedException":"UnrecognizedClientException: invalid"}` }
+	h.start()
+	h.plane.Connected(2) // after the first refusal was told
+	h.stop()
+	if !strings.Contains(said.String(), "refuses this agent's key: was it revoked?") {
+		t.Errorf("the log says:\n%s", said.String())
 	}
 }
 
