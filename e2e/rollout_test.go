@@ -169,6 +169,43 @@ func TestStartsAreThrottled(t *testing.T) {
 	}
 }
 
+// TestOldTasksAreKept: the tasks of the revision that runs are as many as desired while a
+// deployment keeps failing, and after it has failed without a rollback.
+func TestOldTasksAreKept(t *testing.T) {
+	t.Parallel()
+	f := gantry(t).rollout(t, breaker, func(in *ecs.CreateServiceInput) {
+		in.DeploymentConfiguration.DeploymentCircuitBreaker.Rollback = false
+		in.DeploymentConfiguration.DeploymentCircuitBreaker.ThresholdConfiguration = &types.ThresholdConfiguration{Type: types.ThresholdTypeCount, Value: 8}
+	})
+	good := func() (arns []string) {
+		for _, task := range f.tasks(types.DesiredStatusRunning) {
+			if name(*task.TaskDefinitionArn) == f.good && *task.LastStatus == "RUNNING" {
+				arns = append(arns, *task.TaskArn)
+			}
+		}
+		return arns
+	}
+	replaced := func(when string) {
+		t.Helper()
+		ended := good()[0]
+		must(t, f.c.StopTask, &ecs.StopTaskInput{Cluster: &f.cluster, Task: &ended})
+		f.until("three old tasks "+when, func(types.Service) bool {
+			now := good()
+			return len(now) == 3 && !slices.Contains(now, ended)
+		})
+	}
+	bad := f.define(t, func(_ *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) {
+		c.Image = aws.String("127.0.0.1:1/nothing:1")
+	})
+	f.update(func(in *ecs.UpdateServiceInput) { in.TaskDefinition = &bad })
+	replaced("while the deployment fails")
+	f.ended(types.ServiceDeploymentStatusStopped)
+	replaced("after it has failed")
+	if sv := f.look(); sv.RunningCount != 3 || sv.Deployments[0].RolloutState != types.DeploymentRolloutStateFailed || sv.Deployments[1].RunningCount != 3 {
+		t.Errorf("afterwards: %s", showService(sv))
+	}
+}
+
 // TestPauseHook: a blue/green deployment has both revisions whole and waits until it is
 // told to go on.
 func TestPauseHook(t *testing.T) {
