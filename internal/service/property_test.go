@@ -67,6 +67,7 @@ func keepsPromises(t *rapid.T) {
 			h.answer(rapid.SampledFrom([]ecsapi.DeploymentLifecycleHookStatus{
 				ecsapi.DeploymentLifecycleHookStatusSucceeded, ecsapi.DeploymentLifecycleHookStatusFailed}).Draw(t, "with"))
 		},
+		"alarm":  h.ring,
 		"drain":  h.drain,
 		"room":   h.room,
 		"seat":   func(*rapid.T) { h.seatAll() },
@@ -124,6 +125,18 @@ func drawWorld(t *rapid.T) *world {
 			TargetType:      ecsapi.DeploymentLifecycleHookTargetTypePause,
 			LifecycleStages: []ecsapi.DeploymentLifecycleHookStage{stage},
 		}}
+		if rapid.Bool().Draw(t, "expires") { // within what is waited for
+			c.LifecycleHooks[0].TimeoutConfiguration = &ecsapi.DeploymentLifecycleHookTimeoutConfiguration{
+				TimeoutInMinutes: new(rapid.SampledFrom([]int32{1, 50}).Draw(t, "minutes")),
+				Action: rapid.SampledFrom([]ecsapi.DeploymentLifecycleHookAction{
+					ecsapi.DeploymentLifecycleHookActionContinue, ecsapi.DeploymentLifecycleHookActionRollback}).Draw(t, "then"),
+			}
+		}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "alarms") == 0 {
+		c.Alarms = &ecsapi.DeploymentAlarms{
+			AlarmNames: []string{"slow"}, Enable: new(true), Rollback: new(rapid.Bool().Draw(t, "then roll back")),
+		}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "bake") == 0 {
 		c.BakeTimeInMinutes = new(int32(3))
@@ -202,6 +215,14 @@ func (h *history) request(t *rapid.T) {
 	h.deployments[0].Status = rapid.SampledFrom([]ecsapi.ServiceDeploymentStatus{
 		ecsapi.ServiceDeploymentStatusStopRequested, ecsapi.ServiceDeploymentStatusRollbackRequested,
 	}).Draw(t, "stop")
+}
+
+// ring lets an alarm that a deployment may watch go off, or end.
+func (h *history) ring(t *rapid.T) {
+	h.alarm = ""
+	if c := h.deployment().Configuration; c != nil && c.Alarms != nil && rapid.Bool().Draw(t, "in ALARM") {
+		h.alarm = "slow"
+	}
 }
 
 func (h *history) host(t *rapid.T) *host {
@@ -326,6 +347,7 @@ func (h *history) quiet(t *rapid.T) {
 			s.Configuration = &ecsapi.DeploymentConfiguration{}
 		}
 	})
+	h.alarm = ""
 	// So many looks in a row at which nothing happens: each may only have waited for the
 	// next task to be warm.
 	const quiet = 12
@@ -340,6 +362,9 @@ func (h *history) quiet(t *rapid.T) {
 		h.apply(plan)
 		if plan.Again > 0 && plan.Again < 2*time.Hour { // not for telling again that it is steady
 			h.now = h.now.Add(plan.Again)
+			if alarms(h.deployment()) != nil { // which are looked at many times while it bakes, or a task is protected
+				h.now = h.now.Add(10 * time.Minute)
+			}
 		} else {
 			h.now = h.now.Add(time.Second)
 		}
