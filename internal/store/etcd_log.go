@@ -53,8 +53,10 @@ var harmless = []string{
 	"Running http and grpc server on single port", // or on none
 	"exceeded recommended request limit",          // on purpose, see embeddedBytes
 	"simple token is not cryptographically signed",
-	"Failed to detect schema version",  // a new etcd has none yet
+	"Failed to detect schema version", // a new etcd has none yet
+	"Failed to detect storage schema version",
 	"failed to update storage version", // and gets it with its first raft snapshot
+	"cannot campaign at term",          // its election timeout came before its first entry: it campaigns a moment later
 }
 
 // bridge is a zapcore.Core that writes to slog.
@@ -88,7 +90,7 @@ func (b bridge) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Checked
 
 func (b bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	l := level(e.Level)
-	if slices.ContainsFunc(harmless, func(s string) bool { return strings.HasPrefix(e.Message, s) }) {
+	if slices.ContainsFunc(harmless, func(s string) bool { return strings.Contains(e.Message, s) }) {
 		l = slog.LevelDebug
 	}
 	if !b.log.Enabled(context.Background(), l) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -15,6 +16,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,6 +116,11 @@ func (m *member) firstSnapshot(ctx context.Context, cfg embed.Config) error {
 	if m.hasSnapshot() {
 		return nil
 	}
+	if m.unborn() {
+		if err := os.RemoveAll(filepath.Join(m.dir, "member")); err != nil {
+			return err
+		}
+	}
 	cfg.SnapshotCount = 1
 	e, err := m.start(ctx, &cfg)
 	if err != nil {
@@ -124,6 +133,23 @@ func (m *member) firstSnapshot(ctx context.Context, cfg embed.Config) error {
 		return errors.New("etcd wrote no raft snapshot")
 	}
 	return nil
+}
+
+// unborn: whoever made this etcd was killed before it had written that it is a member of its
+// own cluster. It never had a state to lose, and would wait for ever to be elected.
+func (m *member) unborn() bool {
+	dir := filepath.Join(m.dir, "member", "wal")
+	if !wal.Exist(dir) {
+		return false
+	}
+	log, err := wal.OpenForRead(zap.NewNop(), dir, &walpb.Snapshot{})
+	if err != nil {
+		return false // etcd says itself what is wrong with it
+	}
+	defer log.Close()
+	// Its membership is the first that it commits, and commits in the write that stores it.
+	_, state, _, err := log.ReadAll()
+	return (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && state.GetCommit() == 0
 }
 
 func (m *member) hasSnapshot() bool {
@@ -161,6 +187,7 @@ func (m *member) start(ctx context.Context, cfg *embed.Config) (*embed.Etcd, err
 	case err := <-m.fatal:
 		return nil, err
 	case <-ctx.Done():
+		m.stopping.Store(true)
 		e.Close()
 		return nil, fmt.Errorf("wait until it is ready: %w", ctx.Err())
 	}

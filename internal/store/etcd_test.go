@@ -2,14 +2,21 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"gantry/internal/store"
 	"gantry/internal/store/storetest"
+
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
+	"go.uber.org/zap"
 )
 
 // quiet shows what etcd warns of.
@@ -98,5 +105,42 @@ func TestLogBeginsAtASnapshot(t *testing.T) {
 	snapshots, err := filepath.Glob(dir + "/member/snap/*.snap")
 	if err != nil || len(snapshots) == 0 {
 		t.Errorf("there is no raft snapshot in %s (%v)", dir, err)
+	}
+}
+
+// TestKilledBeforeItsFirstWrite: an etcd that was killed after it had made its log, and before
+// it had written into it that it is a member, would never be ready again. It is made anew.
+func TestKilledBeforeItsFirstWrite(t *testing.T) {
+	open := func(dir string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		s, err := store.OpenEtcd(ctx, store.EtcdConfig{Dir: dir, Log: quiet(t)}, storetest.Tables()...)
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	}
+	whole, killed := t.TempDir()+"/etcd", t.TempDir()+"/etcd"
+	if err := open(whole); err != nil {
+		t.Fatal(err)
+	}
+	log, err := wal.OpenForRead(zap.NewNop(), whole+"/member/wal", &walpb.Snapshot{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	who, _, _, err := log.ReadAll()
+	if err := errors.Join(err, os.MkdirAll(killed+"/member/snap", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := wal.Create(zap.NewNop(), killed+"/member/wal", who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(killed); err != nil {
+		t.Error(err)
 	}
 }
