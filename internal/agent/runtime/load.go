@@ -10,6 +10,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/platforms"
 )
 
 // Load brings in every image of a tar made by "docker save", or of an OCI
@@ -39,6 +40,9 @@ func (r *Runtime) load(ctx context.Context, archive io.Reader, labels map[string
 		containerd.WithImageLabels(labels))
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("load image: it is no whole archive of images, as docker save or an OCI tool writes it: %w", err)
+	}
+	if errors.Is(err, images.ErrEmptyWalk) {
+		return nil, fmt.Errorf("load image: the archive has none for %s, which is what this machine runs", platforms.DefaultString())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)

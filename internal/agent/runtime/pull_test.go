@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
 // startRegistry serves a registry on loopback, behind a handler of the test's.
@@ -238,6 +239,15 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := r.Load(ctx, strings.NewReader(strings.Repeat("not a tar", 100))); err == nil || !strings.Contains(err.Error(), "no whole archive of images") {
 		t.Errorf("loading nonsense: %v", err)
+	}
+	file, err := probeImage(t, nil).ConfigFile()
+	must(t, err)
+	file = file.DeepCopy()
+	file.Architecture = "s390x"
+	foreign, err := mutate.ConfigFile(probeImage(t, nil), file)
+	must(t, err)
+	if _, err := r.Load(ctx, bytes.NewReader(saveTar(t, "other/machine:1", foreign))); err == nil || !strings.Contains(err.Error(), "the archive has none for linux/") {
+		t.Errorf("loading an image for another machine: %v", err)
 	}
 	// The same again, and another under the same name.
 	other := probeImage(t, func(c *v1.Config) { c.Cmd = []string{"print", "second", "time"} })
