@@ -113,6 +113,42 @@ func mayExecute(as *syscall.Credential) bool {
 	return cmd.Run() == nil
 }
 
+// TestStoppedWhileStarting: a gantry that is killed or told to stop before it is ready leaves
+// nothing that gantry down would not take back, and stops as one that is ready does.
+func TestStoppedWhileStarting(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		made   string // in the data dir: what it has come to
+		signal syscall.Signal
+	}{{"run/mnt/namespace", syscall.SIGKILL}, {"gantry.log", syscall.SIGTERM}, {"store/member", syscall.SIGINT}, {"endpoint", syscall.SIGINT}} {
+		t.Run(test.made, func(t *testing.T) {
+			dir := t.TempDir()
+			var out bytes.Buffer
+			cmd := exec.CommandContext(t.Context(), program(), "up", "--data-dir", dir, "--listen", "127.0.0.1:0")
+			cmd.Env, cmd.Stdout, cmd.Stderr = clean(), &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, test.made, func() (bool, string) {
+				_, err := os.Stat(filepath.Join(dir, test.made))
+				return err == nil, ""
+			})
+			if err := cmd.Process.Signal(test.signal); err != nil {
+				t.Fatal(err)
+			}
+			err := cmd.Wait()
+			if test.signal != syscall.SIGKILL && (err != nil || !strings.HasSuffix(out.String(), "stopped; tasks go on running (gantry down stops them too)\n") || strings.Contains(out.String(), "level=")) {
+				t.Errorf("%v, and it said:\n%s", err, &out)
+			}
+			s := &server{dir: dir}
+			if said, err := s.gantry("down"); err != nil {
+				t.Errorf("gantry down: %v\n%s", err, said)
+			}
+			s.nothingLeft(t)
+		})
+	}
+}
+
 // TestTwoGantries: on one host, each with its data dir, neither sees the other's
 // tasks, and taking one down leaves the other alone.
 func TestTwoGantries(t *testing.T) {

@@ -48,14 +48,14 @@ func newAgent() *cobra.Command {
 that "gantry token create" prints at the server, and needs none once it has joined.
 SIGTERM (or Ctrl-C) stops the agent and leaves tasks running; starting again takes
 them up where they are. "gantry down" stops the tasks too.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.token = cmp.Or(o.token, os.Getenv("GANTRY_TOKEN"))
 			o.activation = cmp.Or(o.activation, os.Getenv("GANTRY_ACTIVATION_CODE"))
 			if o.activationID != "" && cmd.Flags().Changed("launch-type") && o.launchType != "EXTERNAL" {
 				return fmt.Errorf("--launch-type %s: what joins by an activation is EXTERNAL: leave it out, or join by a token", o.launchType)
 			}
-			return runAgent(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return untilStopped(cmd, runAgent(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr()))
 		},
 	}
 	addDataDir(cmd, &o.dataDir)
@@ -144,11 +144,7 @@ func runAgent(ctx context.Context, o agentOptions, out, errOut io.Writer) error 
 			p.total(), instance, h.Cluster, d.file(logFile))
 		return nil
 	})
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	fmt.Fprintln(out, "stopped; tasks go on running (gantry down stops them too)")
-	return nil
+	return g.Wait()
 }
 
 // join makes the data dir that of a machine which has joined a server.

@@ -22,7 +22,7 @@ func newAgentKey() *cobra.Command {
 amazon-ecs-agent. It speaks for the one container instance that registers with it.
 What is printed are the agent's settings, as /etc/ecs/ecs.config takes them; the
 secret is shown this once. "gantry agent revoke" takes the key back.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {

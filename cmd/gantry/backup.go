@@ -33,7 +33,7 @@ func newBackup() *cobra.Command {
 definitions, tasks, container instances, settings, and the keys. Not in it are
 images, volumes, logs, and what agents keep on their machines. The file holds
 secret keys: keep it as you would keep them.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {
@@ -99,7 +99,7 @@ func newRestore() *cobra.Command {
 whose "store" folder was moved away: then its agents, containers and logs stay, and
 what they run is taken up where the backup knows of it. What the backup does not
 know is left running and never stopped by itself.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := cmd.InOrStdin()
 			if args[0] != "-" {

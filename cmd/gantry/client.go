@@ -103,7 +103,7 @@ func (c *client) command(ctx context.Context, method, path string, query url.Val
 	var size int64
 	if body != nil {
 		var err error
-		if size, err = io.Copy(hash, body); err != nil {
+		if size, err = io.Copy(hash, stoppable{ctx, body}); err != nil {
 			return nil, err
 		}
 		if _, err := body.Seek(0, io.SeekStart); err != nil {

@@ -39,6 +39,7 @@ const (
 	eventsFolder    = "events"
 	agentFolder     = "agent"
 	imagesFolder    = "images"
+	mountsFolder    = "run/mnt" // where the mount namespace is pinned
 )
 
 // An identity is what a data directory says of itself. It is written once, when

@@ -16,7 +16,7 @@ func newDocs() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use:   "coverage",
 		Short: "Which operations of which AWS services gantry offers",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
 			fmt.Fprintln(out, "# Coverage\n\nMade by `gantry docs coverage` from the operations that the program answers with.")

@@ -39,7 +39,7 @@ func newDown() *cobra.Command {
 made on this machine: containers, networks, mounts. What gantry knows stays in the
 data dir, and "gantry up" goes on from there. It is about one machine: what others
 run that have joined the same server runs on.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(level, cmd.ErrOrStderr())
 			if err != nil {
@@ -65,8 +65,7 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 	if id == nil {
 		return fmt.Errorf("no gantry was ever started on %s", d.path)
 	}
-	_, err = os.Stat(d.file(agentFolder))
-	hasHost := !errors.Is(err, fs.ErrNotExist)
+	hasHost := usedMachine(d)
 	if hasHost {
 		if err := checkMachine(); err != nil {
 			return err
@@ -97,6 +96,17 @@ func down(ctx context.Context, path string, out io.Writer, log *slog.Logger) err
 	}
 	fmt.Fprintf(out, "stopped %d tasks; nothing of gantry is left on this machine but %s\n", ended, d.path)
 	return nil
+}
+
+// usedMachine says whether a gantry of this data dir has made anything on the machine beside
+// it. The mount namespace is the first that it makes, long before it has an agent.
+func usedMachine(d dataDir) bool {
+	for _, made := range []string{mountsFolder, agentFolder} {
+		if _, err := os.Stat(d.file(made)); !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
 }
 
 // emptyAgent takes everything off a machine that has joined a server.

@@ -14,7 +14,7 @@ func newEnv() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: `Print what points aws and every AWS SDK at gantry: eval "$(gantry env)"`,
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return printEnv(cmd.OutOrStdout(), dir)
 		},

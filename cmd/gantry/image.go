@@ -3,17 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 
 	"github.com/spf13/cobra"
 )
 
 func newImage() *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Images for tasks, without a registry"}
-	cmd.AddCommand(newImageLoad(), newImageLs(), newImageRm())
-	return cmd
+	return newGroup("image", "Images for tasks, without a registry", newImageLoad(), newImageLs(), newImageRm())
 }
 
 func newImageLoad() *cobra.Command {
@@ -21,15 +17,16 @@ func newImageLoad() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load FILE",
 		Short: "Load images from an OCI or docker save archive; - reads standard input",
-		Long: `Load images from an OCI or docker save archive; - reads standard input. The server
-keeps the archive, and machines that have joined it fetch it when a task needs it.`,
-		Args: cobra.ExactArgs(1),
+		Long: `Load images from an OCI or docker save archive, which may be compressed by gzip; - reads
+standard input. The server keeps the archive, and machines that have joined it fetch it
+when a task needs it.`,
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {
 				return err
 			}
-			file, err := openArchive(args[0], cmd.InOrStdin())
+			file, err := openArchive(cmd.Context(), args[0], cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -51,30 +48,6 @@ keeps the archive, and machines that have joined it fetch it when a task needs i
 	}
 	addDataDir(cmd, &dir)
 	return cmd
-}
-
-// openArchive opens a file to be read twice. Standard input is kept in a
-// temporary file, which is gone when it is closed.
-func openArchive(name string, in io.Reader) (*os.File, error) {
-	if name != "-" {
-		return os.Open(name)
-	}
-	f, err := os.CreateTemp("", "gantry-image-")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if _, err = io.Copy(f, in); err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 func newImageLs() *cobra.Command {

@@ -17,7 +17,7 @@ func newLogs() *cobra.Command {
 		Short: "Print what a task's container has printed, whatever its log driver",
 		Long: `Print what a task's container has printed, whatever its log driver. TASK is an id,
 the beginning of one, or an ARN; CONTAINER may be left out where there is only one.`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {

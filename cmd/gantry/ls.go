@@ -16,7 +16,7 @@ func newLs[T any](short, path, header string, line func(T) string) *cobra.Comman
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: short,
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {
@@ -45,7 +45,7 @@ func newRemoval[T any](use, short, path, parameter string, done func(name string
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {

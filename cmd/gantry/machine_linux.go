@@ -60,7 +60,9 @@ func (m *linuxMachine) ready(ctx context.Context) error {
 		if c.Status != gantry.Active {
 			continue
 		}
-		if err := m.joined(ctx, c.Name); err != nil {
+		if err := m.joined(ctx, c.Name); errors.Is(err, context.Canceled) {
+			return err // gantry is stopped while it starts
+		} else if err != nil {
 			m.log.Warn("this machine has not joined a cluster yet", "cluster", c.Name, "error", err)
 		}
 	}

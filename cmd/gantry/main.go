@@ -42,9 +42,12 @@ func newRoot() *cobra.Command {
 		Long: `gantry is Amazon ECS on your own machines: the same API, the same words, the same
 clients. Start it with "gantry up", point the aws CLI at it with
 eval "$(gantry env)", and use aws ecs as you know it.`,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("gantry {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newUp(), newServer(), newAgent(), newDown(),
 		newToken(), newActivation(),

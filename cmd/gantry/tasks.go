@@ -25,7 +25,7 @@ func newTasks() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tasks",
 		Short: "List tasks; with --stopped those of the last days, also when ECS has forgotten them",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {
@@ -137,7 +137,7 @@ func newWhy() *cobra.Command {
 signals, images, placement, and the last lines that its containers have printed. TASK
 is an id, the beginning of one, or an ARN. Tasks that have stopped stay readable for
 days (gantry up --task-history), also when ECS has forgotten them.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {
@@ -250,7 +250,7 @@ func newEvents() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show the targets of rules: what they were given, and which of them do not take it",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := findClient(cmd, dir)
 			if err != nil {

@@ -16,16 +16,12 @@ import (
 )
 
 func newToken() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Let machines join as container instances"}
-	cmd.AddCommand(newTokenCreate(), newTokenLs(), newTokenRevoke())
-	return cmd
+	return newGroup("token", "Let machines join as container instances", newTokenCreate(), newTokenLs(), newTokenRevoke())
 }
 
 // newActivation is gantry token in the words of AWS Systems Manager.
 func newActivation() *cobra.Command {
-	cmd := &cobra.Command{Use: "activation", Short: "Let machines join as container instances of launch type EXTERNAL"}
-	cmd.AddCommand(newActivationCreate())
-	return cmd
+	return newGroup("activation", "Let machines join as container instances of launch type EXTERNAL", newActivationCreate())
 }
 
 // addTokenFlags adds what every token is made with.
@@ -44,7 +40,7 @@ func newTokenCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make a join token, and print how a machine joins by it",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, made, err := createToken(cmd, dir, in)
 			if err != nil {
@@ -72,7 +68,7 @@ func newActivationCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make an activation id and code, and print how a machine joins by them",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, made, err := createToken(cmd, dir, in)
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -58,9 +59,9 @@ func newUp() *cobra.Command {
 as a container instance of every cluster. SIGTERM (or Ctrl-C) stops gantry and
 leaves tasks running; starting again takes them up where they are. "gantry down"
 stops the tasks too.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), o, withMachine, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return untilStopped(cmd, serve(cmd.Context(), o, withMachine, cmd.OutOrStdout(), cmd.ErrOrStderr()))
 		},
 	}
 	addServerFlags(cmd, &o)
@@ -77,9 +78,9 @@ func newServer() *cobra.Command {
 		Long: `Run the control plane alone: the ECS API and its state, without a container instance
 of its own. Machines join it with "gantry agent" and a token that "gantry token
 create" prints. It needs no root.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), o, alone, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return untilStopped(cmd, serve(cmd.Context(), o, alone, cmd.OutOrStdout(), cmd.ErrOrStderr()))
 		},
 	}
 	addServerFlags(cmd, &o)
@@ -209,10 +210,16 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	g.Go(func() error { return c.run(ctx, ln, m) })
 	g.Go(func() error { return m.run(ctx) })
 	g.Go(func() error { return announce(ctx, o, out, p, c, m) })
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	return g.Wait()
+}
+
+// untilStopped makes a good end of a run that ended, also while it was still starting, because
+// it was told to.
+func untilStopped(cmd *cobra.Command, err error) error {
+	if err != nil && (cmd.Context().Err() == nil || !errors.Is(err, context.Canceled)) {
 		return err
 	}
-	fmt.Fprintln(out, "stopped; tasks go on running (gantry down stops them too)")
+	fmt.Fprintln(cmd.OutOrStdout(), "stopped; tasks go on running (gantry down stops them too)")
 	return nil
 }
 
@@ -267,12 +274,19 @@ func takeDir(d dataDir, r role, enter func(dataDir) error, first func() (gantry.
 	return id, unlock, err
 }
 
+// validRegion is what a region's name may be: it is a part of ARNs, of credential scopes and of
+// the shell's variables.
+var validRegion = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
+
 // placeAsked reads --region and --account; what was not given stays empty.
 func placeAsked(o upOptions) (gantry.Place, error) {
 	if o.account != "" {
 		if _, err := strconv.ParseUint(o.account, 10, 64); err != nil || len(o.account) != 12 {
 			return gantry.Place{}, fmt.Errorf("--account %s: an AWS account id has 12 digits", o.account)
 		}
+	}
+	if o.region != "" && !validRegion.MatchString(o.region) {
+		return gantry.Place{}, fmt.Errorf("--region %s: a region is lower-case letters, digits and hyphens, such as %s", o.region, defaultRegion)
 	}
 	return gantry.Place{Region: gantry.Region(o.region), Account: gantry.Account(o.account)}, nil
 }
