@@ -210,7 +210,7 @@ func (r *Runtime) noteExit(ctx context.Context, event *eventtypes.TaskExit) {
 
 // shimPatience is how long containerd may take to clean up after a shim that
 // was killed, and to tell of its container's end.
-const shimPatience = 15 * time.Second
+const shimPatience = shimAnswer + 15*time.Second
 
 // lostExit is how a container ended whose shim does not answer any more.
 func (r *Runtime) lostExit(ctx context.Context, id ContainerID) (Exit, error) {

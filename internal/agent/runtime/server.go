@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	containersapi "github.com/containerd/containerd/api/services/containers/v1"
 	diffapi "github.com/containerd/containerd/api/services/diff/v1"
@@ -27,6 +28,7 @@ import (
 	"github.com/containerd/containerd/v2/core/sandbox"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/timeout"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/plugins/services"
 	"github.com/containerd/errdefs"
@@ -59,6 +61,18 @@ type server struct {
 	quit   context.CancelFunc // ends the plugins' background work
 }
 
+// shimAnswer is how long a shim may take to answer containerd, and to be cleaned up
+// after. By default that is two to five seconds, which a busy machine or a slow disk
+// can hold one up for; and one that is late passes for dead: at a start containerd ends
+// its container, later what runs is told to be lost.
+const shimAnswer = time.Minute
+
+func bePatient() {
+	for _, call := range []string{"task.state", "shim.load", "shim.cleanup", "shim.shutdown"} {
+		timeout.Set("io.containerd.timeout."+call, shimAnswer)
+	}
+}
+
 // startServer initialises every plugin of plugins.go in the order of their
 // needs, as containerd's own main does, and starts the shims' callback socket.
 func startServer(ctx context.Context, config serverConfig) (*server, error) {
@@ -78,6 +92,7 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 	if problems, err := mount.CleanupTempMounts(0); err != nil || len(problems) > 0 {
 		config.logger.Warn("what an earlier start has mounted stays", "error", errors.Join(append(problems, err)...))
 	}
+	bePatient()
 	// Plugins keep this context for their background work, so it must not end
 	// when the caller's does.
 	ctx, quit := context.WithCancel(log.WithLogger(context.WithoutCancel(ctx), bridge(config.logger)))

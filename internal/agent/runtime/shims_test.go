@@ -4,8 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sockets are those of the shims that a runtime has.
@@ -60,5 +63,37 @@ func TestDeleteSeesTheShimOff(t *testing.T) {
 		if _, err := os.Stat(string(address)[len("unix://"):]); !os.IsNotExist(err) {
 			t.Errorf("deleted, and its shim is there: %v", err)
 		}
+	}
+}
+
+// TestShimAnswersLate: a shim that is held up for longer than containerd by itself waits
+// for it, as on a busy machine, is not taken for dead: not while its container runs, nor
+// by the next start.
+func TestShimAnswersLate(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "wait")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	started, err := r.Start(ctx, s.ID)
+	must(t, err)
+	pid, err := strconv.Atoi(read(t, filepath.Join(r.stateDir(s.ID), shimDir, shimPID)))
+	must(t, err)
+	hold := func(d time.Duration) {
+		must(t, unix.Kill(pid, unix.SIGSTOP))
+		time.AfterFunc(d, func() { _ = unix.Kill(pid, unix.SIGCONT) })
+	}
+	hold(3 * time.Second)
+	c, err := r.Inspect(ctx, s.ID)
+	if err != nil || c.State != Running {
+		t.Errorf("held up while it runs: %s, %v", c.State, err)
+	}
+	must(t, r.Close())
+	hold(7 * time.Second)
+	again, err := Open(ctx, r.config)
+	must(t, err)
+	t.Cleanup(func() { wipe(t, again) })
+	c, err = again.Inspect(ctx, s.ID)
+	if err != nil || c.State != Running || c.PID != started.PID {
+		t.Errorf("held up at the start: %+v, %v", c, err)
 	}
 }
