@@ -38,6 +38,8 @@ type record struct {
 	StopSignal string
 	Mounts     []Mount `json:",omitzero"`
 	Log        Log
+	// SharesProcesses is whether its pid namespace is also others'.
+	SharesProcesses bool `json:",omitzero"`
 	// Anchor marks the holder of a task's shared namespaces.
 	Anchor bool `json:",omitzero"`
 	// CreatedAt is containerd's, not stored again.
@@ -105,6 +107,7 @@ func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error
 	kept := record{
 		Task: spec.Task, Image: spec.Image, Digest: image.Target.Digest.String(), ImageID: info.id.String(), Labels: spec.Labels,
 		StopSignal: stopSignal(spec.StopSignal, info.config.StopSignal), Mounts: spec.Mounts, Log: spec.Log,
+		SharesProcesses: spec.PID.Host || spec.PID.Anchor != "",
 	}
 	if _, err := parseSignal(kept.StopSignal); err != nil {
 		return Container{}, err

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -438,6 +440,45 @@ func TestOutput(t *testing.T) {
 	}
 }
 
+// A disk that stands still for a while when a container ends costs none of its output.
+func TestOutputOfASlowDisk(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "lines", "10000")
+	must(t, unix.Mkfifo(s.Log.Stdout, 0o600))
+	disk, err := os.OpenFile(s.Log.Stdout, os.O_RDWR, 0)
+	must(t, err)
+	defer disk.Close()
+	_, err = r.Create(ctx, s)
+	must(t, err)
+	_, err = r.Start(ctx, s.ID)
+	must(t, err)
+	// It takes what a pipe holds, and the rest only when the container has ended for long.
+	eventually(t, ctx, "the container to end", func() bool {
+		c, err := r.Inspect(ctx, s.ID)
+		must(t, err)
+		return c.State == Stopped
+	})
+	var done atomic.Bool
+	go func() {
+		var got []byte
+		<-time.After(sharedPatience + time.Second)
+		buffer := make([]byte, 1<<16)
+		for !bytes.HasSuffix(got, []byte("line 9999\n")) {
+			n, err := disk.Read(buffer)
+			if err != nil {
+				return
+			}
+			got = append(got, buffer[:n]...)
+		}
+		done.Store(true)
+	}()
+	_, err = r.Wait(ctx, s.ID)
+	must(t, err)
+	if !done.Load() {
+		t.Error("Wait returned before the end")
+	}
+}
+
 func TestAnchor(t *testing.T) {
 	r, ctx := open(t)
 	anchor := ContainerID("a-" + newToken())
@@ -464,6 +505,7 @@ func TestAnchor(t *testing.T) {
 	if len(list) != 1 || list[0].ID != first.ID {
 		t.Errorf("listed %+v", list)
 	}
+	eventually(t, ctx, "it waits", func() bool { return read(t, first.Log.Stdout) == "waiting\n" })
 	must(t, r.Kill(ctx, first.ID, ""))
 	if got := finish(t, r, ctx, first); got.Exit.Code != 3 {
 		t.Errorf("exit %+v", got.Exit)

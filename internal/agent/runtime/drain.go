@@ -9,23 +9,30 @@ import (
 )
 
 const (
-	// drainPatience is how long the output of an ended container is waited for.
-	// It ends at once with the container's last process, unless the container
-	// shares processes with others and left one behind that holds it open.
-	drainPatience = 2 * time.Second
-	drainLook     = time.Millisecond // doubled with every look
+	// drainPatience is how long the output of an ended container is waited for. It ends
+	// with the container's last process; what may still be on its way to the disk then
+	// is held up by nothing but the disk.
+	drainPatience = time.Minute
+	// sharedPatience is the same for a container that shares processes with others: it
+	// may have left one behind that holds its output open.
+	sharedPatience = 2 * time.Second
+	drainLook      = time.Millisecond // doubled with every look
 )
 
 // drain waits until the shim has written all that an ended container printed:
 // it closes the files then.
-func (r *Runtime) drain(ctx context.Context, id ContainerID, l Log) {
+func (r *Runtime) drain(ctx context.Context, id ContainerID, kept record) {
 	pid, err := os.ReadFile(filepath.Join(r.stateDir(id), shimDir, shimPID))
 	if err != nil {
 		return // no shim, so nobody writes
 	}
-	ctx, cancel := context.WithTimeout(ctx, drainPatience)
+	patience := drainPatience
+	if kept.SharesProcesses {
+		patience = sharedPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for pause := drainLook; holdsOpen(strings.TrimSpace(string(pid)), l); pause *= 2 {
+	for pause := drainLook; holdsOpen(strings.TrimSpace(string(pid)), kept.Log); pause *= 2 {
 		select {
 		case <-ctx.Done():
 			return // what is still to come belongs to somebody else

@@ -207,7 +207,7 @@ func (r *Runtime) Wait(ctx context.Context, id ContainerID) (Exit, error) {
 	if err != nil {
 		return Exit{}, failed(CannotInspect, plain(err), "wait for container %s", id)
 	}
-	r.drain(ctx, id, kept.Log)
+	r.drain(ctx, id, kept)
 	return r.exit(kept.Task, id, done.ExitStatus, done.ExitedAt.AsTime())
 }
 
@@ -273,6 +273,9 @@ func (r *Runtime) List(ctx context.Context) ([]Container, error) {
 func (r *Runtime) look(ctx context.Context, id ContainerID, kept record) (Container, error) {
 	c := kept.container(id)
 	got, err := r.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: string(id)})
+	if ctx.Err() != nil {
+		return c, ctx.Err() // which containerd tells as a shim that does not answer
+	}
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) || err == nil && got.Process.Status == tasktypes.Status_UNKNOWN {
 		// No shim, or none that answers.
 		if exit, ok := r.ended(id); ok {
