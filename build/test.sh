@@ -13,7 +13,7 @@ make --no-print-directory build
 part check
 make --no-print-directory check
 part "packages, with the race detector"
-CGO_ENABLED=1 go test -race -timeout 15m ./...
+CGO_ENABLED=1 go test -race -timeout 30m ./...
 part "a line of 2 GB, which the race detector is too slow for"
 go test -run TestEndlessLine ./internal/agent/logdriver
 part "the wire against the published messages"
@@ -23,5 +23,5 @@ go -C internal/events/schedule/oracle test .
 part "the whole program, genuine clients, real containers"
 build/setup.sh aws2 >/dev/null
 go -C e2e vet .
-go -C e2e test -timeout 25m -parallel 6 . # most of the time they wait
+go -C e2e test -timeout 40m -parallel 6 . # most of the time they wait
 part done

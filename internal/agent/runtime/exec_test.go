@@ -51,7 +51,7 @@ func TestExecTimeouts(t *testing.T) {
 	must(t, err)
 	_, err = r.Start(ctx, s.ID)
 	must(t, err)
-	for range 100 {
+	for range 50 {
 		if _, err := r.Exec(ctx, s.ID, []string{"/probe", "stubborn"}, 20*time.Millisecond); !errors.Is(err, ErrExecTimeout) {
 			t.Fatal(err)
 		}
