@@ -109,7 +109,7 @@ func TestDiskFull(t *testing.T) {
 		return err
 	}
 	n := 0
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && err == nil; n++ {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && err == nil; n++ {
 		err = write(n)
 	}
 	if !errors.Is(err, store.ErrDiskFull) {
@@ -122,7 +122,7 @@ func TestDiskFull(t *testing.T) {
 	if err := f.Truncate(0); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && err != nil; n++ {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && err != nil; n++ {
 		err = write(n)
 	}
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 	"gantry/internal/agent/engine"
 )
 
+// patience is what a busy machine needs for all of it, and more.
+const patience = 5 * time.Minute
+
 // A Subject is a machine whose parts are to be examined. Spec makes a container that exits with 3 ("exit"), ends when it
 // is asked to ("wait") or takes no notice of that ("deaf"); its task is "conformance".
 type Subject struct {
@@ -23,7 +26,7 @@ type Subject struct {
 // Conform examines what the engine relies on. The machine that pretends is to be trusted because it passes what the real
 // one passes.
 func Conform(t *testing.T, s Subject) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	must := func(err error) {
 		t.Helper()

@@ -30,17 +30,27 @@ func TestLinesArrive(t *testing.T) {
 	if err := d.Attach(t.Context(), awslogsOutput("c1", nil)); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	c.print("hello\n")
-	eventually(t, "the first line arrives", func() bool { return len(s.messages(t, "g", "p/web/t1")) == 1 })
-	if took := time.Since(began); took > time.Second {
+	// A busy machine may be slow once; a line that is held back is so each time.
+	var took time.Duration
+	var want []string
+	for range 10 {
+		began := time.Now()
+		c.print("hello\n")
+		want = append(want, "hello")
+		eventually(t, "a line arrives", func() bool { return len(s.messages(t, "g", "p/web/t1")) == len(want) })
+		if took = time.Since(began); took < time.Second {
+			break
+		}
+	}
+	if took >= time.Second {
 		t.Errorf("a line took %v", took)
 	}
 	c.print("second\n\nunfinis")
 	c.print("hed")
 	c.exit()
 	drain(t, d, "c1")
-	if got, want := s.messages(t, "g", "p/web/t1"), []string{"hello", "second", "unfinished"}; !slices.Equal(got, want) {
+	want = append(want, "second", "unfinished")
+	if got := s.messages(t, "g", "p/web/t1"); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -21,6 +21,9 @@ import (
 	"gantry/internal/wire/logsapi"
 )
 
+// patience is how long a test waits for what has to come: on a busy machine half a gigabyte takes its time.
+const patience = 3 * time.Minute
+
 type staticKeys struct{}
 
 func (staticKeys) Credentials(context.Context) (credentials.Credentials, error) {
@@ -150,7 +153,7 @@ func (c *container) exit() {
 
 func drain(t *testing.T, d *Drivers, id string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := d.Drain(ctx, id); err != nil {
 		t.Fatal(err)
@@ -160,7 +163,7 @@ func drain(t *testing.T, d *Drivers, id string) {
 // eventually waits until a state holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it never happened that %s", what)
 		}

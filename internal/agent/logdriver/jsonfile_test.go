@@ -163,7 +163,7 @@ func TestPrintFollowsUntilTheEnd(t *testing.T) {
 	defer r.Close()
 	done := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		done <- d.Print(ctx, w, "c1", UntilEnd)
 		w.Close()

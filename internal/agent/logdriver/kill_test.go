@@ -89,7 +89,7 @@ func TestKilled(t *testing.T) {
 		for range i%3 + 1 { // batches, before or after which it dies
 			select {
 			case <-arrived:
-			case <-time.After(15 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("the child delivers nothing")
 			}
 		}

@@ -168,7 +168,7 @@ func newHost(t testing.TB) *host {
 	h.machine.Runtime, err = runtime.Open(t.Context(), runtime.Config{Dir: h.dir, ID: id, RunDir: run, Logger: logger})
 	must(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := errors.Join(h.machine.Runtime.DeleteAll(ctx), h.machine.Runtime.Close()); err != nil {
 			t.Error(err)
@@ -234,7 +234,7 @@ func (h *host) start() {
 // down stops the agent and then all of its tasks, as gantry down does, and looks for what is left.
 func (h *host) down(id string) {
 	h.halt()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	a := h.open()
 	if err := errors.Join(a.StopAll(ctx, 0), a.Close()); err != nil {
