@@ -27,7 +27,7 @@ import (
 )
 
 // patience bounds how long a test waits for a message or a state.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A peer is a scripted agent that speaks as the genuine amazon-ecs-agent was recorded to:
 // what it sends is written out rather than made of gantry's own types.

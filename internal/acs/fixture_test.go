@@ -116,12 +116,14 @@ func (f *fixture) connection() *gantry.Connection {
 // until waits for the store to be in a state.
 func (f *fixture) until(what string, ok func() bool) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 2*time.Minute)
 	defer cancel()
-	for !ok() {
-		if _, err := f.store.Newer(ctx, f.store.View().Revision()); err != nil {
+	for seen := f.store.View().Revision(); !ok(); { // ok sees this revision at least
+		snap, err := f.store.Newer(ctx, seen)
+		if err != nil {
 			f.t.Fatalf("waiting until %s: %v", what, err)
 		}
+		seen = snap.Revision()
 	}
 }
 

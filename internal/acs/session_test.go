@@ -126,7 +126,7 @@ func TestNoTaskOfABurstIsForgotten(t *testing.T) {
 		})
 	}
 	defer writing.Wait()
-	stuck := time.AfterFunc(time.Minute, func() { p.conn.CloseNow() })
+	stuck := time.AfterFunc(5*time.Minute, func() { p.conn.CloseNow() })
 	defer stuck.Stop()
 	seen := map[string]bool{}
 	for len(seen) < writers*each {

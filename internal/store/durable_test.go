@@ -371,9 +371,9 @@ func TestCompactionWaits(t *testing.T) {
 	}
 	record(done)
 	// More than a server has at hand, so that following needs etcd's history.
-	for range 8 {
+	for range 24 {
 		if _, err := s.Update(t.Context(), func(tx *store.Tx) error {
-			for i := range 6_000 {
+			for i := range 2_000 {
 				a, _ := storetest.Counters.Get(tx, fmt.Sprint(i))
 				next := &storetest.Account{Name: fmt.Sprint(i)}
 				if a != nil {

@@ -372,10 +372,10 @@ func tooLarge(t *testing.T, open Opener) {
 		t.Errorf("twenty megabytes: %v", err)
 	}
 	update(t, s, func(tx *store.Tx) error {
-		for i := range 5_000 {
+		for i := range 3_000 {
 			Accounts.Put(tx, &Account{Name: fmt.Sprint(i)})
 		}
 		return nil
 	})
-	want(t, "rows", Accounts.Len(s.View()), 5_000)
+	want(t, "rows", Accounts.Len(s.View()), 3_000)
 }

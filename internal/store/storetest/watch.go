@@ -85,9 +85,9 @@ func changes(t *testing.T, open Opener) {
 // burst changes more than a server keeps at hand.
 func burst(t *testing.T, s *store.Store) {
 	t.Helper()
-	for round := range 8 {
+	for round := range 24 {
 		update(t, s, func(tx *store.Tx) error {
-			for i := range 6_000 {
+			for i := range 2_000 {
 				Counters.Put(tx, &Account{Name: fmt.Sprint(i), Balance: round + 1})
 			}
 			return nil
