@@ -314,6 +314,9 @@ func (c *chaos) inspect(t *testing.T) {
 			if p.runs() {
 				expected[*k.RuntimeId] = true
 			}
+			if task.StartedAt != nil && !strings.HasPrefix(aws.ToString(k.ImageDigest), "sha256:") {
+				t.Errorf("%s: container %s has run from the image %q", p, *k.Name, aws.ToString(k.ImageDigest))
+			}
 			c.inspectOutput(t, p, task, *k.Name)
 			for _, b := range k.NetworkBindings {
 				if other := ports[*b.HostPort]; p.runs() && other != nil {
