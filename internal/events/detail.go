@@ -161,6 +161,37 @@ func deploymentDetail(e gantry.ServiceEvent) (json.RawMessage, error) {
 	})
 }
 
+// A hookEvent is the detail of a hook that waits: what ContinueServiceDeployment needs, and until when.
+type hookEvent struct {
+	EventType            string `json:"eventType"`
+	EventName            string `json:"eventName"`
+	ClusterARN           string `json:"clusterArn"`
+	ServiceDeploymentARN string `json:"serviceDeploymentArn"`
+	DeploymentID         string `json:"deploymentId"`
+	HookID               string `json:"hookId"`
+	TargetType           string `json:"targetType"`
+	Status               string `json:"status"`
+	LifecycleStage       string `json:"lifecycleStage"`
+	ExpiresAt            iso    `json:"expiresAt"`
+	TimeoutAction        string `json:"timeoutAction"`
+	CreatedAt            iso    `json:"createdAt"`
+}
+
+const hookWaits = "HOOK_AWAITING_ACTION"
+
+func hookDetail(place gantry.Place, d *gantry.Deployment, h gantry.Hook) (json.RawMessage, error) {
+	action := ecsapi.DeploymentLifecycleHookActionRollback
+	if c := d.Configuration.LifecycleHooks[h.Config].TimeoutConfiguration; c != nil {
+		action = cmp.Or(c.Action, action)
+	}
+	return json.Marshal(hookEvent{
+		EventType: eventType(hookWaits), EventName: hookWaits, ClusterARN: string(place.Cluster(d.Cluster)),
+		ServiceDeploymentARN: string(place.ServiceDeployment(d)), DeploymentID: d.Target.Revision.StartedBy(),
+		HookID: h.ID, TargetType: string(ecsapi.DeploymentLifecycleHookTargetTypePause), Status: string(h.Status),
+		LifecycleStage: string(h.Stage), ExpiresAt: iso{h.ExpiresAt}, TimeoutAction: string(action), CreatedAt: iso{h.StartedAt},
+	})
+}
+
 // An envelope is an event as EventBridge hands it over.
 type envelope struct {
 	Version    string          `json:"version"`

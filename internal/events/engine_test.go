@@ -11,6 +11,8 @@ import (
 	"gantry/internal/store"
 	"gantry/internal/wire/ecsapi"
 	"gantry/internal/wire/eventsapi"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // step writes the next version of a task.
@@ -188,6 +190,42 @@ func TestServiceEvents(t *testing.T) {
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("got\n%s", strings.Join(got, "\n"))
+		}
+	})
+}
+
+// A hook at which a deployment waits is told once, with what ContinueServiceDeployment needs.
+func TestHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.everything()
+		at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+		d := gantry.Deployment{ID: "abc", Cluster: "prod", Service: "web", Target: gantry.Rollout{Revision: "12"},
+			Configuration: &ecsapi.DeploymentConfiguration{LifecycleHooks: []ecsapi.DeploymentLifecycleHook{{}}}}
+		put := func(hooks ...gantry.Hook) {
+			d.Hooks = hooks
+			w.write(func(tx *store.Tx) { store.Deployments.Put(tx, d.Clone()) })
+		}
+		hook := gantry.Hook{ID: "abc-1", Stage: ecsapi.DeploymentLifecycleHookStagePostScaleUp, Status: ecsapi.DeploymentLifecycleHookStatusAwaitingAction, StartedAt: at, ExpiresAt: at.Add(time.Hour)}
+		put()
+		put(hook)
+		d.Weight = 1 // something else has changed
+		put(hook)
+		hook.Status = ecsapi.DeploymentLifecycleHookStatusSucceeded
+		put(hook)
+		pass(time.Second)
+		all := w.all()
+		if len(all) != 1 {
+			t.Fatalf("%d events: %v", len(all), all)
+		}
+		want := map[string]any{
+			"eventType": "INFO", "eventName": "HOOK_AWAITING_ACTION", "clusterArn": "arn:aws:ecs:us-east-1:123456789012:cluster/prod",
+			"serviceDeploymentArn": "arn:aws:ecs:us-east-1:123456789012:service-deployment/prod/web/abc", "deploymentId": "ecs-svc/12", "hookId": "abc-1",
+			"targetType": "PAUSE", "status": "AWAITING_ACTION", "lifecycleStage": "POST_SCALE_UP", "timeoutAction": "ROLLBACK",
+			"expiresAt": "2026-11-23T13:00:00.000Z", "createdAt": "2026-11-23T12:00:00.000Z",
+		}
+		if diff := cmp.Diff(want, detail(all[0])); diff != "" || all[0]["detail-type"] != "ECS Hook State Change" || all[0]["time"] != "2026-11-23T12:00:00Z" {
+			t.Errorf("%v: %s", all[0], diff)
 		}
 	})
 }

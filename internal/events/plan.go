@@ -35,6 +35,7 @@ const (
 	instanceStateChange   = "ECS Container Instance State Change"
 	serviceAction         = "ECS Service Action"
 	deploymentStateChange = "ECS Deployment State Change"
+	hookStateChange       = "ECS Hook State Change"
 	scheduledEvent        = "Scheduled Event"
 
 	sourceECS       = "aws.ecs"
@@ -114,6 +115,9 @@ func (t *Teller) Tell(snap *store.Snapshot, c store.Change) []Happening {
 	}
 	if before, after, ok := store.ServiceHistories.Of(c); ok && after != nil {
 		return t.service(before, after)
+	}
+	if before, after, ok := store.Deployments.Of(c); ok && after != nil {
+		return t.hooks(before, after)
 	}
 	if before, after, ok := store.PostedEvents.Of(c); ok && before == nil {
 		return []Happening{{Source: after.Source, Type: after.DetailType, Resources: after.Resources, At: after.At, ID: after.ID,
@@ -208,6 +212,25 @@ func (t *Teller) service(before, after *gantry.ServiceHistory) (out []Happening)
 			h.Detail = func() (json.RawMessage, error) { return deploymentDetail(e) }
 		}
 		out = append(out, h)
+	}
+	return out
+}
+
+// hooks tells of the PAUSE hooks that a deployment has come to, where it waits until somebody says go.
+func (t *Teller) hooks(before, after *gantry.Deployment) (out []Happening) {
+	var had []gantry.Hook
+	if before != nil {
+		had = before.Hooks
+	}
+	for _, hook := range after.Hooks {
+		known := slices.ContainsFunc(had, func(old gantry.Hook) bool { return old.ID == hook.ID })
+		if known || hook.Status != ecsapi.DeploymentLifecycleHookStatusAwaitingAction {
+			continue
+		}
+		out = append(out, Happening{
+			Source: sourceECS, Type: hookStateChange, Resources: []string{string(t.Place.Service(after.Cluster, string(after.Service)))}, At: hook.StartedAt,
+			Detail: func() (json.RawMessage, error) { return hookDetail(t.Place, after, hook) },
+		})
 	}
 	return out
 }
