@@ -13,6 +13,8 @@ import (
 
 	"gantry"
 	"gantry/internal/agent/home"
+	"gantry/internal/pki"
+	"gantry/internal/wire"
 	"gantry/internal/wire/joinapi"
 
 	"github.com/spf13/cobra"
@@ -197,11 +199,51 @@ func (o agentOptions) arrive(ctx context.Context, file string) (*home.Home, erro
 	if err != nil {
 		return nil, err
 	}
-	h, err := home.Join(ctx, file, home.Request{Server: server, Token: token, Cluster: o.cluster, External: o.launchType == "EXTERNAL", Host: name})
+	want := home.Request{Server: server, Token: token, Cluster: o.cluster, External: o.launchType == "EXTERNAL", Host: name}
+	switch known, err := home.Read(file); {
+	case errors.Is(err, home.ErrNotJoined):
+	case err != nil:
+		return nil, err
+	default:
+		if good, err := o.knows(ctx, known, server, token); err != nil {
+			return nil, err
+		} else if good {
+			return known, o.fits(known, file, server)
+		}
+		want.Cluster = known.Cluster
+	}
+	h, err := home.Join(ctx, file, want)
 	if err != nil {
 		return nil, err
 	}
 	return h, o.fits(h, file, server)
+}
+
+// knows says whether the server knows the key of a machine that has joined, which needs no
+// other one then. Where it cannot be asked the machine goes on with what it has. Another
+// server, and another cluster, know nothing of what was started here: nobody would look after it.
+func (o agentOptions) knows(ctx context.Context, known *home.Home, server string, token joinapi.Token) (bool, error) {
+	if err := o.fits(known, "", ""); err != nil {
+		return false, err
+	}
+	if known.Authority != "" && token.Fingerprint != "" {
+		cert, err := pki.ParseCertificate([]byte(known.Authority))
+		if err != nil {
+			return false, fmt.Errorf("read the server's certificate authority: %w", err)
+		}
+		if pki.Fingerprint(cert) != token.Fingerprint {
+			return false, fmt.Errorf(`this machine has joined the server at %s, and the token is another server's: choose another --data-dir for that, and end what runs here by "gantry down"`, known.Server)
+		}
+	}
+	c := known.Client()
+	c.Server = server
+	var err error
+	if c.HTTP, err = clientOf(known); err != nil {
+		return false, err
+	}
+	_, err = c.Self(ctx)
+	no, refused := errors.AsType[*wire.Error](err)
+	return !refused || no.Code != "UnrecognizedClientException", nil
 }
 
 // clientOf is how a machine calls its server; nil is plainly, or trusting whom the machine trusts.

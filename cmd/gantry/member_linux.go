@@ -15,6 +15,7 @@ import (
 	"gantry/internal/agent/engine"
 	"gantry/internal/agent/logdriver"
 	"gantry/internal/agent/parts"
+	"gantry/internal/wire"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -71,6 +72,9 @@ func (h *host) belong(ctx context.Context, cluster gantry.ClusterName, me *membe
 		err := h.runAgent(ctx, cluster, me)
 		if ctx.Err() != nil {
 			return
+		}
+		if no, refused := errors.AsType[*wire.Error](err); refused && no.Code == "ClientException" && strings.Contains(no.Message, "is not registered in cluster") {
+			h.log.Error("the server does not know this machine's container instance: was it restored from a backup that is older? its tasks run on; to end them and join anew, remove the folder and start gantry again", "folder", h.folder(cluster))
 		}
 		h.log.Error("the agent ended", "cluster", cluster, "error", err, "again in", rejoinAfter)
 		select {
