@@ -26,6 +26,9 @@ const (
 	mostCPUShares  = 262144
 )
 
+// unitsOfVCPU are the CPU units of one vCPU.
+const unitsOfVCPU = 1024
+
 // MetadataHost is where containers reach the task endpoint.
 const MetadataHost = "http://169.254.170.2"
 
@@ -73,6 +76,11 @@ func buildSpec(me Identity, def *Definition, c *ContainerDefinition, t *Task, fi
 	}
 	s.Env = environment(me, def, c, t, fileEnv)
 	s.Mounts = Mounts(def, c)
+	for _, from := range c.VolumesFrom {
+		if source := t.Container(from.SourceContainer); source != nil {
+			s.VolumesFrom = append(s.VolumesFrom, VolumesFrom{ID: source.RuntimeID, ReadOnly: from.ReadOnly})
+		}
+	}
 	return s, nil
 }
 

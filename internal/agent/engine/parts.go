@@ -85,7 +85,7 @@ type Sandboxes interface {
 type TaskSandbox struct {
 	ID   gantry.TaskID
 	VCPU float64 // hard limit; 0 means none
-	// CPUShares is the task's weight beside others: the sum of its containers' CPU units, at least 2 for each.
+	// CPUShares is the task's weight beside others.
 	CPUShares int64
 	Memory    int64 // bytes, hard limit; 0 means none
 	SharePID  bool  // pidMode task

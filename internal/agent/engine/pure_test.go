@@ -253,6 +253,7 @@ func TestSpec(t *testing.T) {
 			{Source: "/srv", Path: "/host", ReadOnly: true},
 			{Volume: &Volume{Name: "data", Shared: true}, Path: "/data", ReadOnly: true},
 		},
+		VolumesFrom: []VolumesFrom{{ID: strings.Repeat("cd", 32), ReadOnly: true}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -357,5 +358,24 @@ func TestOnlyOneProcessHasAJournal(t *testing.T) {
 	}
 	if _, err := OpenJournal(path); err == nil || !strings.Contains(err.Error(), "use the gantry that wrote it, or a newer one") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTaskShares: a task that says how much CPU it needs weighs as much beside others, whatever its containers say.
+func TestTaskShares(t *testing.T) {
+	for _, test := range []struct {
+		vcpu  float64
+		units []int64
+		want  int64
+	}{
+		{0, []int64{0}, 2}, {0, []int64{256, 1}, 258}, {0.5, []int64{0, 0}, 512}, {1, []int64{256}, 1024}, {192, []int64{0}, 196608},
+	} {
+		task := acsapi.Task{Family: "web", CPU: test.vcpu}
+		for i, units := range test.units {
+			task.Containers = append(task.Containers, acsapi.Container{Name: string(rune('a' + i)), Image: "i", CPU: units})
+		}
+		if got := taskShares(read(t, task)); got != test.want {
+			t.Errorf("task of %g vCPU, containers of %v units: %d, want %d", test.vcpu, test.units, got, test.want)
+		}
 	}
 }

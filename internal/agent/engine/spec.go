@@ -47,7 +47,15 @@ type Spec struct {
 	Hosts       []Host // beside the container's own
 	DNS         DNS
 
-	Mounts []Mount
+	// Mounts are what definitions say, VolumesFrom whose images may say more.
+	Mounts      []Mount
+	VolumesFrom []VolumesFrom
+}
+
+// A VolumesFrom is a container whose volumes another one takes over.
+type VolumesFrom struct {
+	ID       string
+	ReadOnly bool
 }
 
 // A Device of the machine, shown in the container.

@@ -107,8 +107,11 @@ func (w *worker) prepare(ctx context.Context) {
 	})
 }
 
-// taskShares is the weight of a task: what its containers have together.
+// taskShares is the weight of a task: what it asks for itself, or else what its containers have together.
 func taskShares(def *Definition) (sum int64) {
+	if units := int64(def.Task.CPU * unitsOfVCPU); units > 0 {
+		return min(max(units, leastCPUShares), mostCPUShares)
+	}
 	for i := range def.Containers {
 		sum += max(def.Containers[i].Host.CPUShares, leastCPUShares)
 	}

@@ -68,6 +68,9 @@ func (m Machine) spec(s *engine.Spec) (runtime.Spec, error) {
 		}
 		out.Mounts = append(out.Mounts, r)
 	}
+	for _, from := range s.VolumesFrom {
+		out.VolumesFrom = append(out.VolumesFrom, runtime.VolumesFrom{Container: runtime.ContainerID(from.ID), ReadOnly: from.ReadOnly})
+	}
 	files, err := m.files(s)
 	out.Files = files
 	return out, err

@@ -72,7 +72,7 @@ func detectCgroups(root string) (cgroups, error) {
 type TaskLimits struct {
 	// CPUs is the task's cpu in vCPU, a hard limit.
 	CPUs float64
-	// CPUShares is the task's weight: the sum of its containers' CPU units.
+	// CPUShares is the task's weight beside others.
 	CPUShares uint64
 	// MemoryMiB is the task's memory, a hard limit.
 	MemoryMiB int64

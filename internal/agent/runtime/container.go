@@ -96,6 +96,9 @@ func (r *Runtime) create(ctx context.Context, spec Spec) (_ Container, err error
 			err = errors.Join(err, undo.run())
 		}
 	}()
+	if err := r.addMounts(ctx, &spec, info); err != nil {
+		return Container{}, err
+	}
 	plan, err := r.blueprint(ctx, spec, info, &undo)
 	if err != nil {
 		return Container{}, err

@@ -161,6 +161,7 @@ func TestRefused(t *testing.T) {
 		{"tmpfs option", `CannotCreateContainerError: tmpfs /x: mount option "sparkle" is not known`, func(s *Spec) { s.Tmpfs = []Tmpfs{{ContainerPath: "/x", Options: []string{"sparkle"}}} }},
 		{"mounted twice", "CannotCreateContainerError: container path /x is mounted twice", func(s *Spec) { s.Tmpfs = []Tmpfs{{ContainerPath: "/x"}, {ContainerPath: "/x/"}} }},
 		{"no such volume", "CannotCreateContainerError: volume none: no such volume: none", func(s *Spec) { s.Mounts = []Mount{{Volume: "none", Destination: "/x"}} }},
+		{"working directory", "CannotCreateContainerError: the working directory 'app' is invalid, it needs to be an absolute path", func(s *Spec) { s.WorkingDirectory = "app" }},
 		{"signal", `CannotCreateContainerError: signal "SIGFUN" is not known`, func(s *Spec) { s.StopSignal = "SIGFUN" }},
 		{"swap without memory", "CannotCreateContainerError: maxSwap needs a memory limit for the container", func(s *Spec) { s.Resources.SwapBytes = new(int64(1)) }},
 		{"network namespace", "CannotStartContainerError: …/run/netns/none…", func(s *Spec) { s.Network.Path = "/run/netns/none" }},

@@ -69,6 +69,9 @@ func ociSpec(b blueprint) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir := b.spec.WorkingDirectory; dir != "" && !path.IsAbs(dir) {
+		return nil, fmt.Errorf("the working directory '%s' is invalid, it needs to be an absolute path", dir) // Docker's words
+	}
 	if b.spec.Init {
 		args = append([]string{initPath, "--"}, args...)
 	}

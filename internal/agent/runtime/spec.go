@@ -55,7 +55,9 @@ type Spec struct {
 	// Sysctls are systemControls. Only those that a namespace of the
 	// container's own holds are accepted.
 	Sysctls map[string]string
-	Mounts  []Mount
+	// Mounts go before VolumesFrom, and both before the volumes that the image declares.
+	Mounts      []Mount
+	VolumesFrom []VolumesFrom
 }
 
 // Log names the two files that the container's output is appended to, byte for

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 func TestVolume(t *testing.T) {
@@ -81,5 +83,61 @@ func TestVolume(t *testing.T) {
 		if err := r.CreateVolume(ctx, c.volume); !like(reason(err), c.want) {
 			t.Errorf("%+v: %v", c.volume, reason(err))
 		}
+	}
+}
+
+// TestDeclaredVolumes: what an image declares as VOLUME is one, as in Docker: filled from the image, writable
+// beneath a read-only root, handed on by volumesFrom, and gone with its task.
+func TestDeclaredVolumes(t *testing.T) {
+	r, ctx := open(t)
+	const name = "gantry/declares:latest"
+	image := probeImage(t, func(c *v1.Config) {
+		c.Volumes = map[string]struct{}{"/data": {}, "/made/by/nobody": {}, "/tmp": {}}
+	})
+	_, err := r.Load(ctx, bytes.NewReader(saveTar(t, name, image)))
+	must(t, err)
+	inside := func(args ...string) Spec {
+		s := spec(t, args...)
+		s.Image = name
+		s.Security.ReadonlyRootFilesystem = true
+		return s
+	}
+	first := inside("write", "/data/sub/file", "written by the first")
+	first.Tmpfs = []Tmpfs{{ContainerPath: "/tmp", SizeBytes: 1 << 20}}
+	made, err := r.Create(ctx, first)
+	must(t, err)
+	if len(made.Mounts) != 2 || made.Mounts[0].Destination != "/data" || made.Mounts[1].Destination != "/made/by/nobody" {
+		t.Errorf("mounts: %+v", made.Mounts)
+	}
+	_, err = r.Start(ctx, first.ID)
+	must(t, err)
+	if exit, err := r.Wait(ctx, first.ID); err != nil || exit.Code != 0 {
+		t.Errorf("writing into a declared volume: %+v, %v", exit, err)
+	}
+	for _, test := range []struct {
+		spec Spec
+		want string
+		code int
+	}{
+		{inside("cat", "/data/sub/file"), "from the image\n", 0}, // a volume of its own
+		{func() Spec {
+			s := spec(t, "cat", "/data/sub/file")
+			s.VolumesFrom = []VolumesFrom{{Container: first.ID}}
+			return s
+		}(), "written by the first", 0},
+		{func() Spec {
+			s := spec(t, "write", "/data/sub/file", "no")
+			s.VolumesFrom = []VolumesFrom{{Container: first.ID, ReadOnly: true}}
+			return s
+		}(), "", 1},
+	} {
+		if got := run(t, r, ctx, test.spec); got.Stdout != test.want || (got.Exit.Code == 0) != (test.code == 0) {
+			t.Errorf("%v: got %+v", test.spec.Command, got)
+		}
+	}
+	must(t, r.Delete(ctx, first.ID))
+	must(t, r.RemoveTaskVolumes(ctx, testTask))
+	if list, err := r.Volumes(); err != nil || len(list) != 0 {
+		t.Errorf("left: %+v, %v", list, err)
 	}
 }
