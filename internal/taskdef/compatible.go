@@ -97,6 +97,9 @@ func completeContainer(def *ecsapi.TaskDefinition, c *ecsapi.ContainerDefinition
 	if c.VolumesFrom == nil {
 		c.VolumesFrom = []ecsapi.VolumeFrom{}
 	}
+	if c.SystemControls == nil {
+		c.SystemControls = []ecsapi.SystemControl{}
+	}
 	for i := range c.PortMappings {
 		completePort(def, &c.PortMappings[i])
 	}
