@@ -57,7 +57,7 @@ func (d *Drivers) awslogsClient(o *options) *client {
 			c.region = region
 		}
 	} else if region != "" && region != c.region {
-		o.fail("awslogs-region is %s, and this gantry's region is %s: name the endpoint of that region in awslogs-endpoint, or start gantry with --region %s", region, c.region, region)
+		o.fail("awslogs-region is %s, and this gantry's region is %s: name that one, or start gantry with --region %s", region, c.region, region)
 	}
 	return c
 }
