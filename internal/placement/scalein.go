@@ -25,15 +25,17 @@ type Placed struct {
 // never chosen: the answer may be shorter than n.
 //
 // An instance that c does not know has no attributes and nothing left. The cluster is not
-// changed. The time it takes grows with the number of tasks times n.
+// changed. The time it takes grows with the number of tasks, and with n times the number of
+// instances.
 func ChooseToStop(c *Cluster, r *Request, tasks []Placed, n int) []gantry.TaskID {
 	s := newScaleIn(c, r, tasks)
 	var chosen []gantry.TaskID
 	for len(chosen) < n {
-		t := s.next()
-		if t == nil {
+		q := s.next()
+		if q == nil {
 			break
 		}
+		t := q.pop()
 		chosen = append(chosen, t.Task)
 		t.stop()
 	}
@@ -43,41 +45,93 @@ func ChooseToStop(c *Cluster, r *Request, tasks []Placed, n int) []gantry.TaskID
 // scaleIn is the state between two choices.
 type scaleIn struct {
 	request *Request
-	tasks   []stoppable
+	queues  []*queue
 }
 
-// A stoppable is a task with what it is compared by. Tasks with the same value of an
-// attribute share the count, those of one instance what is left on it.
+// A site is what the tasks of one instance have in common. Instances with the same value
+// of an attribute share the count.
+type site struct {
+	placed bool                // false of the one of tasks that are on no instance yet
+	counts [MaxStrategies]*int // by criterion, where it counts tasks
+	left   Resources
+	queues []*queue
+}
+
+// A queue is tasks of one instance that nothing but their lots tells apart: each choice
+// compares only the first of every queue.
+type queue struct{ tasks []*stoppable }
+
+// A stoppable is a task with what it is compared by.
 type stoppable struct {
 	Placed
-	counts [MaxStrategies]*int // by criterion, where it counts tasks
-	left   *Resources
-	lot    uint64 // decides between equals
-	gone   bool   // chosen already, or protected
+	at  *site
+	lot uint64 // decides between equals
 }
 
 func newScaleIn(c *Cluster, r *Request, tasks []Placed) *scaleIn {
-	s := &scaleIn{request: r, tasks: make([]stoppable, 0, len(tasks))}
-	left := map[gantry.InstanceID]*Resources{}
-	counts := map[counted]*int{}
-	for _, task := range tasks {
-		t := stoppable{Placed: task, gone: task.Protected, lot: mix(mix(r.spec.Seed) + uint64(hash32(string(task.Task))))}
-		if left[task.Instance] == nil {
-			free, _ := c.Free(task.Instance)
-			left[task.Instance] = &free
+	s := &scaleIn{request: r}
+	sites, counts := map[gantry.InstanceID]*site{}, map[counted]*int{}
+	all := make([]stoppable, len(tasks))
+	for i, task := range tasks {
+		at := sites[task.Instance]
+		if at == nil {
+			at = c.site(r, task.Instance, counts)
+			sites[task.Instance] = at
 		}
-		t.left = left[task.Instance]
-		for i, by := range r.chain {
-			key := counted{i, c.spreadValue(r, by, task.Instance)}
-			if counts[key] == nil {
-				counts[key] = new(int)
-			}
-			t.counts[i] = counts[key]
+		at.count(1)
+		if task.Protected {
+			continue
 		}
-		t.count(1)
-		s.tasks = append(s.tasks, t)
+		t := &all[i]
+		*t = stoppable{task, at, mix(mix(r.spec.Seed) + uint64(hash32(string(task.Task))))}
+		s.enqueue(t)
+	}
+	for _, q := range s.queues {
+		q.arrange()
 	}
 	return s
+}
+
+// site finds what tasks on an instance are compared by; counts are shared by all sites.
+func (c *Cluster) site(r *Request, id gantry.InstanceID, counts map[counted]*int) *site {
+	s := &site{placed: id != ""}
+	s.left, _ = c.Free(id)
+	for i, by := range r.chain {
+		key := counted{i, c.spreadValue(r, by, id)}
+		if counts[key] == nil {
+			counts[key] = new(int)
+		}
+		s.counts[i] = counts[key]
+	}
+	return s
+}
+
+// enqueue puts a task behind those of its instance that are like it.
+func (s *scaleIn) enqueue(t *stoppable) {
+	for _, q := range t.at.queues {
+		if o := q.tasks[0]; o.Running == t.Running && o.Draining == t.Draining && o.Demand.CPU == t.Demand.CPU && o.Demand.Memory == t.Demand.Memory {
+			q.tasks = append(q.tasks, t)
+			return
+		}
+	}
+	q := &queue{[]*stoppable{t}}
+	t.at.queues, s.queues = append(t.at.queues, q), append(s.queues, q)
+}
+
+// arrange brings the task with the lowest lot to the front.
+func (q *queue) arrange() {
+	for i := range q.tasks {
+		if q.tasks[i].byLot(q.tasks[0]) < 0 {
+			q.tasks[0], q.tasks[i] = q.tasks[i], q.tasks[0]
+		}
+	}
+}
+
+func (q *queue) pop() *stoppable {
+	t := q.tasks[0]
+	q.tasks = q.tasks[1:]
+	q.arrange()
+	return t
 }
 
 // counted is a value that a criterion counts tasks by.
@@ -99,12 +153,12 @@ func (c *Cluster) spreadValue(r *Request, by criterion, id gantry.InstanceID) st
 	return ""
 }
 
-// next gives the best task to stop, nil where none may be.
-func (s *scaleIn) next() *stoppable {
-	var best *stoppable
-	for i := range s.tasks {
-		if t := &s.tasks[i]; !t.gone && (best == nil || s.compare(t, best) < 0) {
-			best = t
+// next gives the queue whose first is the best task to stop, nil where none may be.
+func (s *scaleIn) next() *queue {
+	var best *queue
+	for _, q := range s.queues {
+		if len(q.tasks) > 0 && (best == nil || s.compare(q.tasks[0], best.tasks[0]) < 0) {
+			best = q
 		}
 	}
 	return best
@@ -124,13 +178,18 @@ func (s *scaleIn) compare(a, b *stoppable) int {
 			resource := s.request.shape.packs[by.at]
 			c = cmp.Compare(b.leftAfter(resource), a.leftAfter(resource))
 		} else {
-			c = cmp.Compare(*b.counts[i], *a.counts[i])
+			c = cmp.Compare(*b.at.counts[i], *a.at.counts[i])
 		}
 		if c != 0 {
 			return c
 		}
 	}
-	return cmp.Or(cmp.Compare(a.lot, b.lot), cmp.Compare(a.Task, b.Task))
+	return a.byLot(b)
+}
+
+// byLot compares tasks that nothing else tells apart.
+func (t *stoppable) byLot(other *stoppable) int {
+	return cmp.Or(cmp.Compare(t.lot, other.lot), cmp.Compare(t.Task, other.Task))
 }
 
 // first gives the order of two tasks of which one comes first: a, if it is a.
@@ -144,26 +203,27 @@ func first(isA bool) int {
 // leftAfter gives how much the task's instance has left once it has stopped.
 func (t *stoppable) leftAfter(r resource) int64 {
 	if r == memory {
-		return t.left.Memory + t.Demand.Memory
+		return t.at.left.Memory + t.Demand.Memory
 	}
-	return t.left.CPU + t.Demand.CPU
+	return t.at.left.CPU + t.Demand.CPU
 }
 
 // stop takes a task out of what others are compared by.
 func (t *stoppable) stop() {
-	t.gone = true
-	t.count(-1)
-	t.left.CPU += t.Demand.CPU
-	t.left.Memory += t.Demand.Memory
+	t.at.count(-1)
+	if t.at.placed {
+		t.at.left.CPU += t.Demand.CPU
+		t.at.left.Memory += t.Demand.Memory
+	}
 }
 
-// count adds the task to the counts (n 1) or takes it out (n -1). One that is not placed
-// counts nowhere.
-func (t *stoppable) count(n int) {
-	if t.Instance == "" {
+// count adds a task to the counts (n 1) or takes one out (n -1). Those that are not placed
+// count nowhere.
+func (s *site) count(n int) {
+	if !s.placed {
 		return
 	}
-	for _, count := range t.counts {
+	for _, count := range s.counts {
 		if count != nil {
 			*count += n
 		}
