@@ -86,7 +86,7 @@ func (p *planner) hold() {
 // fewer tasks that run than its floor, since some ended by themselves: the new ones may never
 // be of use. It gets the room that these leave.
 func (p *planner) makeUp() {
-	if p.kept() == "" || p.history.Unplaced != nil && p.history.Unplaced.Revision != p.kept() {
+	if p.kept() == "" {
 		return
 	}
 	lost := p.lost()

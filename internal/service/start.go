@@ -136,7 +136,7 @@ func (c *Controller) started(tx *store.Tx, d *decision, s Start, tasks []*gantry
 	for _, t := range tasks {
 		ids = append(ids, t.ID)
 	}
-	if len(ids) == wanted && s.Zone == "" {
+	if u := *d.unplaced(history); u != nil && len(ids) == wanted && s.Zone == "" && (u.Revision == s.Revision || !d.plan.asks(u.Revision)) {
 		*d.unplaced(history) = nil
 	}
 	told := Started(s, ids)
@@ -189,6 +189,8 @@ func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, why gan
 			history.Rebalance.GivenUp = true
 		case u != nil && u.Revision == why.Revision && u.Full == why.Full && u.Message == why.Message:
 			return nil
+		case u != nil && u.Revision != why.Revision && d.plan.asks(u.Revision):
+			return nil // one of them is told; taking turns would never end
 		default:
 			*d.unplaced(history) = &why
 		}
@@ -196,6 +198,11 @@ func (c *Controller) unplaced(ctx context.Context, d *decision, s Start, why gan
 		return nil
 	})
 	return err
+}
+
+// asks reports whether a plan starts tasks of a revision.
+func (p *Plan) asks(revision gantry.RevisionID) bool {
+	return slices.ContainsFunc(p.Starts, func(s Start) bool { return s.Revision == revision && s.Zone == "" })
 }
 
 // refusalOf says why a batch did not find all its places.

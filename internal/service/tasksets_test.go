@@ -79,7 +79,7 @@ func (w *world) stepSets(check func(*gantry.TaskSet, Look, *Plan)) (all Plan) {
 func (w *world) startOf(set *gantry.TaskSet, s Start) {
 	whole, before := w.history, len(w.tasks)
 	w.history = &gantry.ServiceHistory{Cluster: "prod", Service: "web", Unplaced: stateOf(whole, set).Unplaced}
-	w.start(s)
+	w.start(s, (&Plan{Starts: []Start{s}}).asks)
 	setState(whole, set).Unplaced = w.history.Unplaced
 	w.history = whole
 	var ids []gantry.TaskID

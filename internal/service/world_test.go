@@ -164,20 +164,20 @@ func (w *world) apply(plan Plan) {
 	}
 	Record(w.history, plan.Events, w.now, func() string { return "e" })
 	for _, s := range plan.Starts {
-		w.start(s)
+		w.start(s, plan.asks)
 	}
 }
 
-func (w *world) start(s Start) {
+func (w *world) start(s Start, asked func(gantry.RevisionID) bool) {
 	var ids []gantry.TaskID
 	for i := range s.Count {
 		where, full := w.place(s, i)
 		waits := where == "" && s.Providers != nil && s.Zone == ""
 		if where == "" && !waits {
 			next := cloneHistory(w.history)
-			if s.Zone != "" {
+			if u := next.Unplaced; s.Zone != "" {
 				next.Rebalance.GivenUp = true
-			} else {
+			} else if u == nil || u.Revision == s.Revision || !asked(u.Revision) {
 				next.Unplaced = &gantry.Unplaced{Revision: s.Revision, At: w.now, Message: "was unable to place a task.", Full: full}
 			}
 			w.history = next
@@ -198,7 +198,7 @@ func (w *world) start(s Start) {
 		w.tasks = append(w.tasks, t)
 		ids = append(ids, t.ID)
 	}
-	if len(ids) == s.Count && w.history.Unplaced != nil && s.Zone == "" {
+	if u := w.history.Unplaced; len(ids) == s.Count && u != nil && s.Zone == "" && (u.Revision == s.Revision || !asked(u.Revision)) {
 		w.history = cloneHistory(w.history)
 		w.history.Unplaced = nil
 	}
