@@ -115,7 +115,7 @@ func TestScheduledTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.aws(t, "events", "put-targets", "--rule", cluster, "--targets", string(target))
-	s.aws(t, "events", "put-rule", "--name", cluster, "--schedule-expression", "at("+time.Now().UTC().Add(6*time.Second).Format("2006-01-02T15:04:05")+")")
+	s.aws(t, "events", "put-rule", "--name", cluster, "--schedule-expression", "at("+time.Now().UTC().Add(30*time.Second).Format("2006-01-02T15:04:05")+")")
 	var tasks []string
 	eventually(t, "the scheduled tasks", func() (bool, string) {
 		tasks = must(t, s.sdk().ListTasks, &ecs.ListTasksInput{Cluster: &cluster, StartedBy: new("events-rule/" + cluster)}).TaskArns

@@ -12,7 +12,7 @@ func TestHealth(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
 	check := func(c types.ContainerDefinition, command ...string) types.ContainerDefinition {
-		c.HealthCheck = &types.HealthCheck{Command: command, Interval: aws.Int32(5), Timeout: aws.Int32(2), Retries: aws.Int32(1)}
+		c.HealthCheck = &types.HealthCheck{Command: command, Interval: aws.Int32(10), Timeout: aws.Int32(20), Retries: aws.Int32(1)}
 		return c
 	}
 	is := func(container string, want types.HealthStatus) func(types.Task) bool {
@@ -21,7 +21,7 @@ func TestHealth(t *testing.T) {
 	t.Run("healthy, then not", func(t *testing.T) {
 		t.Parallel()
 		web := types.ContainerDefinition{Name: aws.String("web"), Image: aws.String("gantry/sample-web:latest"), Memory: aws.Int32(64),
-			Environment: pairs("FAIL_HEALTH_AFTER=8s")}
+			Environment: pairs("FAIL_HEALTH_AFTER=25s")}
 		j := s.job(t, check(web, "CMD", "/web", "check"), helper(s.probe("unchecked", "wait")))
 		if task := j.start().running(); task.HealthStatus != types.HealthStatusUnknown {
 			t.Errorf("before its first check: %s", tell(task))
@@ -42,7 +42,9 @@ func TestHealth(t *testing.T) {
 	})
 	t.Run("a check that hangs", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, check(s.probe("probe", "wait", "report", metadataTimes), "CMD", "/probe", "sleep=1h"))
+		c := check(s.probe("probe", "wait", "report", metadataTimes), "CMD", "/probe", "sleep=1h")
+		c.HealthCheck.Timeout, c.HealthCheck.Interval = aws.Int32(2), aws.Int32(20) // time to stop it before the next
+		j := s.job(t, c)
 		j.start().until("to be UNHEALTHY", is("probe", types.HealthStatusUnhealthy))
 		j.stop()
 		got := j.said("probe")

@@ -88,7 +88,7 @@ func TestGantryLogs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := s.job(t, s.probe("probe", "out=one", "sleep=4s", "out=two", "raw=three"))
+			j := s.job(t, s.probe("probe", "out=one", "sleep=10s", "out=two", "raw=three"))
 			j.in.ContainerDefinitions[0].LogConfiguration = configuration
 			j.start().running()
 			// Followed from its beginning to its end, by the beginning of the task's id.

@@ -24,13 +24,13 @@ func hello(t *testing.T, network string, port int32) string {
 // helloAt is hello at the address of another machine.
 func helloAt(t *testing.T, network, host string, port int32) string {
 	t.Helper()
-	conn, err := net.DialTimeout(network, fmt.Sprintf("%s:%d", host, port), 10*time.Second)
+	conn, err := net.DialTimeout(network, fmt.Sprintf("%s:%d", host, port), answerWithin)
 	if err != nil {
 		t.Errorf("%s port %d: %v", network, port, err)
 		return ""
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(answerWithin))
 	if _, err := io.WriteString(conn, "hello"); err != nil {
 		t.Errorf("%s port %d: %v", network, port, err)
 	}
@@ -188,12 +188,12 @@ func TestNames(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
-	j := s.job(t, s.probe("server", "serve=tcp/7000", "wait"), s.probe("client", "sleep=1s", "dial=tcp/backend:7000", "dial=tcp/server:7000", "dial=tcp/$BACKEND_PORT_7000_TCP_ADDR:7000", "report"))
+	j := s.job(t, s.probe("server", "serve=tcp/7000", "wait"), s.probe("client", "until=dial=tcp/backend:7000", "dial=tcp/server:7000", "dial=tcp/$BACKEND_PORT_7000_TCP_ADDR:7000", "report"))
 	j.in.ContainerDefinitions[0].PortMappings = []types.PortMapping{{ContainerPort: aws.Int32(7000)}}
 	j.in.ContainerDefinitions[1].Links = []string{"server:backend"}
 	j.start().stopped()
 	got := j.said("client")
-	for _, dial := range []string{"dial=tcp/backend:7000", "dial=tcp/server:7000", "dial=tcp/$BACKEND_PORT_7000_TCP_ADDR:7000"} {
+	for _, dial := range []string{"until=dial=tcp/backend:7000", "dial=tcp/server:7000", "dial=tcp/$BACKEND_PORT_7000_TCP_ADDR:7000"} {
 		if text := got.text(t, dial); text != "tcp 7000" {
 			t.Errorf("%s: %q", dial, text)
 		}

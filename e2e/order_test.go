@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,9 @@ func helper(c types.ContainerDefinition) types.ContainerDefinition {
 	c.Essential = aws.Bool(false)
 	return c
 }
+
+// aWhile is how a probe lets the agent note that it runs.
+const aWhile = "sleep=5s"
 
 // metadataTimes is how a probe tells when each container of its task started and ended.
 const metadataTimes = "get=$ECS_CONTAINER_METADATA_URI_V4/task"
@@ -55,7 +59,7 @@ func TestDependsOn(t *testing.T) {
 	s := gantry(t)
 	t.Run("START", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, after(s.probe("second", "sleep=1s", metadataTimes), "first", types.ContainerConditionStart), s.probe("first", "wait"))
+		j := s.job(t, after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionStart), s.probe("first", "wait"))
 		j.start().stopped()
 		when := timesOf(t, j.said("second"))
 		if first := when["first"].StartedAt; first.IsZero() || !when["second"].StartedAt.After(first) {
@@ -64,7 +68,7 @@ func TestDependsOn(t *testing.T) {
 	})
 	t.Run("COMPLETE", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, helper(s.probe("first", "sleep=1s", "exit=3")), after(s.probe("second", "sleep=1s", metadataTimes), "first", types.ContainerConditionComplete))
+		j := s.job(t, helper(s.probe("first", "sleep=1s", "exit=3")), after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionComplete))
 		task := j.start().stopped()
 		exited(t, task, "first", 3)
 		exited(t, task, "second", 0)
@@ -75,7 +79,7 @@ func TestDependsOn(t *testing.T) {
 	})
 	t.Run("SUCCESS", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, helper(s.probe("first", "sleep=1s")), after(s.probe("second", "sleep=1s", metadataTimes), "first", types.ContainerConditionSuccess))
+		j := s.job(t, helper(s.probe("first", "sleep=1s")), after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionSuccess))
 		exited(t, j.start().stopped(), "second", 0)
 	})
 	t.Run("SUCCESS that does not come", func(t *testing.T) {
@@ -91,8 +95,8 @@ func TestDependsOn(t *testing.T) {
 	t.Run("HEALTHY", func(t *testing.T) {
 		t.Parallel()
 		first := s.probe("first", "sleep=3s", "write=/tmp/ok:", "wait")
-		first.HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/probe", "need=/tmp/ok"}, Interval: aws.Int32(5), Timeout: aws.Int32(2), Retries: aws.Int32(10)}
-		j := s.job(t, first, after(s.probe("second", "sleep=1s", metadataTimes), "first", types.ContainerConditionHealthy))
+		first.HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/probe", "need=/tmp/ok"}, Interval: aws.Int32(5), Timeout: aws.Int32(20), Retries: aws.Int32(10)}
+		j := s.job(t, first, after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionHealthy))
 		task := j.start().stopped()
 		exited(t, task, "second", 0)
 		when := timesOf(t, j.said("second"))
@@ -130,12 +134,17 @@ func TestDependsOn(t *testing.T) {
 func TestEssential(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
-	j := s.job(t, s.probe("main", "list=/tmp", "sleep=3s", "exit=6"), helper(s.probe("helper", "exit=2")), s.probe("other", "wait", "exit=8"))
+	dir := t.TempDir()
+	j := s.job(t, s.probe("main", "until=read=/data/go", "exit=6"), helper(s.probe("helper", "exit=2")), s.probe("other", "list=/tmp", "wait", "exit=8"))
+	j.in.Volumes = []types.Volume{hostVolume("data", dir)}
+	j.in.ContainerDefinitions[0].MountPoints = []types.MountPoint{mountPoint("data", "/data")}
 	j.start()
+	j.saying("other", "list=/tmp") // it minds its signals from now on
 	j.until("to lose its helper", func(task types.Task) bool { return *part(t, task, "helper").LastStatus == "STOPPED" })
 	if task := j.look(); *task.LastStatus == "STOPPED" || *task.DesiredStatus == "STOPPED" {
 		t.Errorf("the task ends with its helper: %s", tell(task))
 	}
+	write(t, filepath.Join(dir, "go"), "on")
 	task := j.stopped()
 	for name, code := range map[string]int32{"main": 6, "helper": 2, "other": 8} {
 		exited(t, task, name, code)
@@ -187,8 +196,10 @@ func TestRestartPolicy(t *testing.T) {
 	})
 	t.Run("too soon", func(t *testing.T) {
 		t.Parallel()
-		began := time.Now()
-		exited(t, s.job(t, policy(s.probe("probe", "exit=3"))).start().stopped(), "probe", 3)
-		within(t, "the end of a container that ran too shortly", began, 50*time.Second)
+		task := s.job(t, policy(s.probe("probe", "exit=3"))).start().stopped()
+		exited(t, task, "probe", 3)
+		if took := task.StoppedAt.Sub(*task.ExecutionStoppedAt); took > 50*time.Second {
+			t.Errorf("a task whose container ran too shortly was STOPPED %s after its end", took)
+		}
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -117,11 +116,7 @@ func TestEveryOperationAnswers(t *testing.T) {
 			continue
 		}
 		all++
-		before := time.Now()
 		a := s.call(t, ecsTarget+m.Name, `{"cluster":"nobody-made-this-one"}`)
-		if took := time.Since(before); took > 5*time.Second {
-			t.Errorf("%s took %s", m.Name, took)
-		}
 		notYet := a.code == "UnsupportedOperationException" && a.status == 400 &&
 			a.message == m.Name+" is an operation of Amazon ECS that gantry does not offer yet."
 		if want := !slices.Contains(promised, m.Name); notYet != want || a.status >= 500 {

@@ -157,7 +157,7 @@ func TestSharedNamespaces(t *testing.T) {
 	s := gantry(t)
 	t.Run("task", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, s.probe("first", "write=/dev/shm/x:from the first", "report", "wait"), s.probe("second", "sleep=1s", "report", "read=/dev/shm/x"))
+		j := s.job(t, s.probe("first", "write=/dev/shm/x:from the first", "report", "wait"), s.probe("second", "until=read=/dev/shm/x", "report"))
 		j.in.PidMode, j.in.IpcMode = types.PidModeTask, types.IpcModeTask
 		j.start().stopped()
 		first, second := j.said("first").report(t), j.said("second")
@@ -169,7 +169,7 @@ func TestSharedNamespaces(t *testing.T) {
 		if all := strings.Join(second.report(t).Processes, "\n"); !strings.Contains(all, "from the first") {
 			t.Errorf("the second container sees the processes\n%s", all)
 		}
-		if text := second.text(t, "read=/dev/shm/x"); text != "from the first" {
+		if text := second.text(t, "until=read=/dev/shm/x"); text != "from the first" {
 			t.Errorf("shared memory holds %q", text)
 		}
 	})
@@ -193,8 +193,11 @@ func TestSharedNamespaces(t *testing.T) {
 	})
 	t.Run("own", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, s.probe("first"), s.probe("second", "sleep=1s", "report"))
-		j.in.ContainerDefinitions[0].Essential = aws.Bool(false)
+		j := s.job(t, s.probe("first", "report", "write=/data/x:told", "wait"), s.probe("second", "until=read=/data/x", "report"))
+		j.in.Volumes = []types.Volume{{Name: aws.String("scratch")}}
+		for i := range j.in.ContainerDefinitions {
+			j.in.ContainerDefinitions[i].MountPoints = []types.MountPoint{mountPoint("scratch", "/data")}
+		}
 		j.start().stopped()
 		first, second := j.said("first").report(t), j.said("second").report(t)
 		for kind, name := range first.Namespaces {

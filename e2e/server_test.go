@@ -21,9 +21,9 @@ import (
 // Bounds on waiting: generous, since these machines are slow and shared; a test
 // never waits for a time, only for a state until one of these.
 const (
-	readyWithin = 60 * time.Second
-	stopWithin  = 90 * time.Second
-	stateWithin = 90 * time.Second
+	readyWithin = 3 * time.Minute
+	stopWithin  = 3 * time.Minute
+	stateWithin = 4 * time.Minute
 )
 
 // A server is a running gantry and how to reach it.

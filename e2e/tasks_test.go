@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The parts of ECS's answers that the tests look at.
@@ -142,7 +141,7 @@ func TestTaskOfTwoContainers(t *testing.T) {
 		"containerDefinitions": []any{
 			sample("web", map[string]any{
 				"portMappings": []any{map[string]any{"containerPort": 8080}},
-				"healthCheck":  map[string]any{"command": []string{"CMD", "/web", "check"}, "interval": 5, "timeout": 2},
+				"healthCheck":  map[string]any{"command": []string{"CMD", "/web", "check"}, "interval": 5, "timeout": 20},
 			}),
 			sample("worker", map[string]any{
 				"essential": false,
@@ -190,7 +189,7 @@ func TestTaskOfTwoContainers(t *testing.T) {
 
 func fetch(t *testing.T, url string) string {
 	t.Helper()
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: answerWithin}
 	res, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)

@@ -152,13 +152,13 @@ func TestSharedVolumes(t *testing.T) {
 func TestVolumesFrom(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
-	j := s.job(t, s.probe("first", "write=/data/x:from the first", "wait"), s.probe("second", "sleep=1s", "read=/data/x", "write=/data/no:x"))
+	j := s.job(t, s.probe("first", "write=/data/x:from the first", "wait"), s.probe("second", "until=read=/data/x", "write=/data/no:x"))
 	j.in.Volumes = []types.Volume{{Name: aws.String("scratch")}}
 	j.in.ContainerDefinitions[0].MountPoints = []types.MountPoint{mountPoint("scratch", "/data")}
 	j.in.ContainerDefinitions[1].VolumesFrom = []types.VolumeFrom{{SourceContainer: aws.String("first"), ReadOnly: aws.Bool(true)}}
 	j.start().stopped()
 	got := j.said("second")
-	if text := got.text(t, "read=/data/x"); text != "from the first" {
+	if text := got.text(t, "until=read=/data/x"); text != "from the first" {
 		t.Errorf("the second container read %q", text)
 	}
 	if one := got.of(t, "write=/data/no:x"); !strings.Contains(one.Error, "read-only") {

@@ -13,6 +13,7 @@
 //	put=URL TEXT      what a web server answers to a PUT, whatever its status
 //	dial=tcp/HOST:N   what a "serve" elsewhere answers; udp too
 //	serve=tcp/N-M     answer on these ports from now on; udp too
+//	until=STEP        one of the above, again and again until it succeeds and has something to tell
 //	call=NAME         try what needs a right: mount, chroot, mknod, keyctl, ping, settime
 //	out=TEXT err=TEXT print a line to an output, as it is
 //	raw=TEXT          the same, without an end of the line
@@ -89,7 +90,12 @@ func main() {
 		case "report":
 			tell(outcome{Step: s, Report: look()})
 		default:
-			text, err := do(verb, argument)
+			attempt := do
+			if verb == "until" {
+				verb, argument, _ = strings.Cut(argument, "=")
+				attempt = persist
+			}
+			text, err := attempt(verb, argument)
 			o := outcome{Step: s, Text: text}
 			if err != nil {
 				o.Error = err.Error()
@@ -97,6 +103,18 @@ func main() {
 			tell(o)
 		}
 	}
+}
+
+// persist does a step until it succeeds and has something to tell: what it needs may
+// have to be made by another container first.
+func persist(verb, argument string) (text string, err error) {
+	const patience, pause = 5 * time.Minute, 50 * time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
+		if text, err = do(verb, argument); err == nil && text != "" {
+			break
+		}
+	}
+	return text, err
 }
 
 func do(verb, argument string) (string, error) {
