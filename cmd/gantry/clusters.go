@@ -13,9 +13,10 @@ import (
 	"gantry/internal/wire/ecsapi"
 )
 
-// joinTimeout bounds how long CreateCluster waits for this machine to join. If
-// it takes longer the cluster is there all the same, and the machine comes later.
-const joinTimeout = 3 * time.Second
+// joinTimeout bounds how long CreateCluster waits for this machine to join, which takes
+// a moment, and on a busy machine seconds. If it takes longer the cluster is there all
+// the same, and the machine comes later. Clients wait for a minute.
+const joinTimeout = 20 * time.Second
 
 // makeDefault makes the cluster `default` on the very first start, as AWS has one
 // in every account that ever looked at ECS.

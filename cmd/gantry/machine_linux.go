@@ -14,7 +14,7 @@ import (
 )
 
 // readyTimeout bounds how long gantry up waits for this machine to be an instance of every cluster.
-const readyTimeout = 20 * time.Second
+const readyTimeout = time.Minute
 
 // A linuxMachine is the host beside a control plane: it belongs to every cluster.
 type linuxMachine struct {
