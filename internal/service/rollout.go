@@ -195,6 +195,8 @@ func (p *planner) finish() {
 		status = ecsapi.ServiceDeploymentStatusRollbackSuccessful
 	}
 	end(p.now, d, status, d.StatusReason)
+	// A success by early criteria needs nothing any more that makes up for others.
+	p.plan.Starts = slices.DeleteFunc(p.plan.Starts, func(s Start) bool { return s.Revision != r.Revision })
 	p.deployed(DeploymentCompleted, textCompleted(r.Revision), r)
 }
 
