@@ -115,7 +115,7 @@ func (c Config) defaults() (Config, error) {
 		c.CPU = hostCPU()
 	}
 	if c.Memory == 0 {
-		memory, err := hostMemory()
+		memory, err := HostMemory()
 		if err != nil {
 			return c, err
 		}

@@ -14,8 +14,8 @@ import (
 // hostCPU is the machine's CPU in units, 1,024 to a core.
 func hostCPU() int64 { return int64(runtime.NumCPU()) * 1024 }
 
-// hostMemory is the machine's memory in MiB.
-func hostMemory() (int64, error) {
+// HostMemory is the machine's memory in MiB.
+func HostMemory() (int64, error) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0, fmt.Errorf("find out how much memory the machine has: %w", err)
