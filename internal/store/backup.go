@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -112,7 +113,7 @@ func restore(ctx context.Context, dir string, r io.Reader, log *slog.Logger) (o 
 			RevisionBump: restoreJump, MarkCompacted: true,
 		})
 	}); err != nil {
-		return o, fmt.Errorf("%w: %w", ErrNoBackup, err)
+		return o, fmt.Errorf("%w: %s", ErrNoBackup, unread(err))
 	}
 	if o, err = markRestored(ctx, data, m, log); err != nil {
 		return o, err
@@ -121,6 +122,18 @@ func restore(ctx context.Context, dir string, r io.Reader, log *slog.Logger) (o 
 		return o, err
 	}
 	return o, os.Rename(data, dir)
+}
+
+// unread says why etcd did not take a snapshot, where it would say so in bytes or by flags that nobody has.
+func unread(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "missing hash"):
+		return "its end is missing"
+	case strings.Contains(text, "expected sha256"):
+		return "what it holds is not what was written, as its checksum tells"
+	default:
+		return text
+	}
 }
 
 // guard makes an error of a panic: etcd's code for reading snapshots trusts them.

@@ -262,20 +262,21 @@ func TestRestoreRefuses(t *testing.T) {
 		name   string
 		backup []byte
 		want   error
+		says   string
 	}{
-		{"nothing", nil, store.ErrNoBackup},
-		{"something else", []byte("PK\x03\x04 and so on, for longer than a magic line is"), store.ErrNoBackup},
-		{"no manifest", b[:30], store.ErrNoBackup},
-		{"the end missing", b[:len(b)-4096], store.ErrNoBackup},
-		{"the checksum missing", b[:len(b)-32], store.ErrNoBackup},
-		{"a bit flipped", flipped, store.ErrNoBackup},
-		{"a newer format", newer, store.ErrNewer},
+		{"nothing", nil, store.ErrNoBackup, ""},
+		{"something else", []byte("PK\x03\x04 and so on, for longer than a magic line is"), store.ErrNoBackup, ""},
+		{"no manifest", b[:30], store.ErrNoBackup, "its manifest is cut off"},
+		{"the end missing", b[:len(b)-4096], store.ErrNoBackup, ""},
+		{"the checksum missing", b[:len(b)-32], store.ErrNoBackup, "its end is missing"},
+		{"a bit flipped", flipped, store.ErrNoBackup, "what it holds is not what was written, as its checksum tells"},
+		{"a newer format", newer, store.ErrNewer, "its format is 9"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			parent := t.TempDir()
 			_, err := store.Restore(t.Context(), parent+"/etcd", bytes.NewReader(test.backup), slog.New(slog.DiscardHandler))
-			if !errors.Is(err, test.want) {
-				t.Errorf("restore: %v", err)
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("restore: %v, want %q in it", err, test.says)
 			}
 			if left, _ := filepath.Glob(parent + "/*"); len(left) > 0 {
 				t.Errorf("it left %v", left)
