@@ -38,8 +38,9 @@ type stat struct {
 		Online int    `json:"online_cpus"`
 	} `json:"cpu_stats"`
 	Memory struct {
-		Usage uint64 `json:"usage"`
-		Limit uint64 `json:"limit"`
+		Usage   uint64            `json:"usage"`
+		Limit   uint64            `json:"limit"`
+		Details map[string]uint64 `json:"stats"`
 	} `json:"memory_stats"`
 	Networks map[string]struct {
 		Received uint64 `json:"rx_bytes"`
@@ -125,9 +126,26 @@ func TestTaskMetadata(t *testing.T) {
 			one.Memory.Usage == 0 || one.Memory.Limit != 64<<20 || one.Networks["eth0"].Received == 0 {
 			t.Errorf("statistics %d: %+v", i, one)
 		}
+		if _, ok := one.Memory.Details["inactive_file"]; !ok || len(one.Memory.Details) < 10 {
+			t.Errorf("statistics %d: the kernel's own counters of memory are missing: %v", i, one.Memory.Details)
+		}
 	}
 	if one := got.of(t, v4+"/nothing"); !strings.Contains(one.Error, "404") {
 		t.Errorf("a path that is not there: %+v", one)
+	}
+}
+
+// TestStatsWithoutLimit: a container without a limit may have what the machine has, as Docker's statistics tell it.
+func TestStatsWithoutLimit(t *testing.T) {
+	t.Parallel()
+	const stats = "get=$ECS_CONTAINER_METADATA_URI_V4/stats"
+	s := gantry(t)
+	c := s.probe("probe", "sleep=3s", stats, "list=/tmp", "wait")
+	c.Memory, c.MemoryReservation = nil, aws.Int32(16)
+	j := s.job(t, c)
+	j.start()
+	if one := metadata[stat](t, j.saying("probe", "list=/tmp"), stats); one.Memory.Limit < 256<<20 {
+		t.Errorf("it may have %d bytes", one.Memory.Limit)
 	}
 }
 

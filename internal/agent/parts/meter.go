@@ -9,10 +9,13 @@ import (
 	goruntime "runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"gantry/internal/agent/metadata"
 	"gantry/internal/agent/network"
 	"gantry/internal/agent/runtime"
+
+	"golang.org/x/sys/unix"
 )
 
 // Measure reads a container's cgroups and its interface.
@@ -36,9 +39,14 @@ func (m meter) Measure(ctx context.Context, id string) (metadata.Stats, bool, er
 			Periods: s.CPU.Periods, ThrottledPeriods: s.CPU.ThrottledPeriods, ThrottledTime: s.CPU.ThrottledNanos,
 		},
 		Memory: metadata.MemoryStats{
-			Usage: s.Memory.Usage, MaxUsage: s.Memory.MaxUsage, Limit: s.Memory.Limit,
-			Details: map[string]uint64{"cache": s.Memory.Cache},
+			Usage: s.Memory.Usage, MaxUsage: s.Memory.MaxUsage, Limit: s.Memory.Limit, Details: s.Memory.Details,
 		},
+	}
+	out.Memory.Details["cache"] = s.Memory.Cache // by the name of version 1, whatever the kernel calls it
+	if out.Memory.Limit == 0 {
+		if out.Memory.Limit, err = machineMemory(); err != nil {
+			return metadata.Stats{}, false, err
+		}
 	}
 	for _, b := range s.BlockIO {
 		out.BlockIO = append(out.BlockIO,
@@ -54,6 +62,15 @@ func (m meter) Measure(ctx context.Context, id string) (metadata.Stats, bool, er
 	}
 	return out, true, nil
 }
+
+// machineMemory is what the machine has, in bytes: the limit of a container that has none, as Docker tells it.
+var machineMemory = sync.OnceValues(func() (uint64, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, fmt.Errorf("find out how much memory the machine has: %w", err)
+	}
+	return uint64(info.Totalram) * uint64(info.Unit), nil
+})
 
 // hostCPUTime is the time of all CPUs of the machine together, in nanoseconds, whatever they did.
 func hostCPUTime() (uint64, error) {

@@ -141,7 +141,7 @@ func TestCgroupFiles(t *testing.T) {
 		must(t, err)
 		want := Stats{
 			CPU:     CPUStats{TotalNanos: 1500000, UserNanos: 1000000, SystemNanos: 500000, Periods: 10, ThrottledPeriods: 3, ThrottledNanos: 70000},
-			Memory:  MemoryStats{Usage: 5000000, Cache: 1500000, MaxUsage: 6000000, OOMKills: 2},
+			Memory:  MemoryStats{Usage: 5000000, Cache: 1500000, MaxUsage: 6000000, OOMKills: 2, Details: map[string]uint64{"anon": 3000000, "file": 1500000}},
 			Pids:    PidsStats{7, 20},
 			BlockIO: []BlockStats{{8, 0, 5, 6, 7, 8}, {8, 16, 1, 2, 3, 4}},
 		}
@@ -184,7 +184,7 @@ func TestCgroupFiles(t *testing.T) {
 		must(t, err)
 		got, err := c.stats("/c")
 		must(t, err)
-		want := Stats{CPU: CPUStats{TotalNanos: 123, Periods: 1, ThrottledPeriods: 2, ThrottledNanos: 3}, Memory: MemoryStats{Usage: 100, Cache: 40, OOMKills: 1}}
+		want := Stats{CPU: CPUStats{TotalNanos: 123, Periods: 1, ThrottledPeriods: 2, ThrottledNanos: 3}, Memory: MemoryStats{Usage: 100, Cache: 40, OOMKills: 1, Details: map[string]uint64{"cache": 9, "total_cache": 40}}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}

@@ -39,6 +39,8 @@ type MemoryStats struct {
 	Limit uint64
 	// OOMKills counts processes of this container killed for want of memory.
 	OOMKills uint64
+	// Details are the kernel's own counters, by its names: inactive_file, anon or rss …
+	Details map[string]uint64
 }
 
 // WithoutCache is what ECS reports as memory used.
@@ -94,7 +96,8 @@ func (c cgroups) stats(group string) (Stats, error) {
 	memory := c.dir("memory", group)
 	s.Memory.Usage = r.number(memory, "memory.usage_in_bytes")
 	s.Memory.MaxUsage = r.number(memory, "memory.max_usage_in_bytes")
-	s.Memory.Cache = r.table(memory, "memory.stat")["total_cache"]
+	s.Memory.Details = r.table(memory, "memory.stat")
+	s.Memory.Cache = s.Memory.Details["total_cache"]
 	s.Memory.OOMKills = r.table(memory, "memory.oom_control")["oom_kill"]
 	if limit := r.number(memory, "memory.limit_in_bytes"); limit < unlimited {
 		s.Memory.Limit = limit

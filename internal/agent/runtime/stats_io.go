@@ -43,7 +43,8 @@ func (c cgroups) unifiedStats(dir string) (Stats, error) {
 	s.Memory.Usage = r.number(dir, "memory.current")
 	s.Memory.MaxUsage = r.number(dir, "memory.peak")
 	s.Memory.Limit = r.number(dir, "memory.max")
-	s.Memory.Cache = r.table(dir, "memory.stat")["file"]
+	s.Memory.Details = r.table(dir, "memory.stat")
+	s.Memory.Cache = s.Memory.Details["file"]
 	s.Memory.OOMKills = r.table(dir, "memory.events")["oom_kill"]
 	s.Pids.Current, s.Pids.Limit = r.number(dir, "pids.current"), r.number(dir, "pids.max")
 
