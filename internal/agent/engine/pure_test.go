@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gantry/internal/wire/acsapi"
@@ -377,5 +380,34 @@ func TestTaskShares(t *testing.T) {
 		if got := taskShares(read(t, task)); got != test.want {
 			t.Errorf("task of %g vCPU, containers of %v units: %d, want %d", test.vcpu, test.units, got, test.want)
 		}
+	}
+}
+
+// Whoever sees first that the time of a transition is up, it is told in the same words; what fails before is told as it is.
+func TestWithin(t *testing.T) {
+	const late = "ContainerRuntimeTimeoutError: Could not transition to RUNNING; timed out after waiting 3m0s"
+	shim := fmt.Errorf("start the task: %w", context.DeadlineExceeded)
+	for _, test := range []struct {
+		name  string
+		after time.Duration
+		err   error
+		want  string
+	}{
+		{"our clock", 4 * time.Minute, errors.New("cut off"), late},
+		{"the shim's clock", 3*time.Minute - time.Millisecond, shim, late},
+		{"another limit's", time.Minute, shim, shim.Error()},
+		{"a failure", time.Second, errors.New("no such program"), "no such program"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := within(t.Context(), 3*time.Minute, "RUNNING", func(context.Context) error {
+					time.Sleep(test.after)
+					return test.err
+				})
+				if err == nil || err.Error() != test.want {
+					t.Errorf("got  %v\nwant %s", err, test.want)
+				}
+			})
+		})
 	}
 }
