@@ -22,8 +22,9 @@ const (
 	containerLink = "eth0"
 	// defaultMTU is used where the host has no default route to take it from.
 	defaultMTU = 1500
-	// carrierWait is longer than the second that the kernel may take to notice a link.
-	carrierWait = 5 * time.Second
+	// carrierWait is longer than the second that the kernel may take to notice a link, and than a busy one may: it has one
+	// queue and one lock for all interfaces, also for those of namespaces that end.
+	carrierWait = 30 * time.Second
 	// carrierPoll is how often an older kernel is asked meanwhile.
 	carrierPoll = time.Millisecond
 )

@@ -131,8 +131,9 @@ func (c *Config) writeRange(p netip.Prefix) error {
 }
 
 const (
-	// chooserWait is how long an Open waits for another gantry's that is choosing: each needs a few milliseconds.
-	chooserWait = 10 * time.Second
+	// chooserWait is how long an Open waits for another gantry's that is choosing: each needs a few milliseconds, and
+	// on a busy machine more.
+	chooserWait = time.Minute
 	// chooserPoll is how often it looks. A name has nothing to wait on.
 	chooserPoll = 5 * time.Millisecond
 )
