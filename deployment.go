@@ -29,6 +29,8 @@ type Deployment struct {
 	Rollback *Rollout `json:"rollback,omitzero"`
 	// Sources are the revisions that had tasks when the deployment began.
 	Sources []RevisionID `json:"sources,omitzero"`
+	// Found is how many tasks of other revisions were to run then: no more of them are kept up.
+	Found int `json:"found,omitzero"`
 	// Fallback is the revision of the last deployment that completed: where a rollback
 	// goes. Empty where none did.
 	Fallback RevisionID `json:"fallback,omitzero"`

@@ -93,7 +93,8 @@ func (p *planner) makeUp() {
 	if lost <= 0 {
 		return
 	}
-	if n := min(lost-p.number(in(pending), p.keeps), p.bounds.Ceiling-p.living()); n > 0 {
+	gone := p.deployment.Found - p.number(stale)
+	if n := min(lost-p.number(in(pending), p.keeps), gone, p.bounds.Ceiling-p.living()); n > 0 {
 		p.start(Start{Revision: p.kept(), Count: n})
 	}
 }

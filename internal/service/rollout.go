@@ -63,6 +63,7 @@ func (p *planner) begin() {
 		}
 	}
 	slices.Sort(d.Sources)
+	d.Found = p.number(stale)
 	p.deployed(DeploymentInProgress, "", &d.Target) // service.events do not tell it
 }
 
