@@ -95,42 +95,47 @@ func (s *Service) tagged(r store.Reader, text string) (tagged, error) {
 	if (arn.Type == "task" || arn.Type == "container-instance" || arn.Type == "service") && !strings.Contains(key, "/") {
 		key = string(gantry.DefaultCluster) + "/" + key
 	}
+	var found *tagged
 	switch arn.Type {
 	case "cluster":
-		if c, ok := store.Clusters.Get(r, key); ok && c.Status == gantry.Active {
-			return tagged{c.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *c; next.Tags = tags; store.Clusters.Put(tx, &next) }}, nil
+		active := func(c *gantry.Cluster) bool { return c.Status == gantry.Active }
+		if found = find(r, store.Clusters, key, func(c *gantry.Cluster) *[]ecsapi.Tag { return &c.Tags }, active); found == nil {
+			return tagged{}, ecsapi.NewClusterNotFoundException("Cluster not found.")
 		}
-		return tagged{}, ecsapi.NewClusterNotFoundException("Cluster not found.")
 	case "task-definition":
-		if d, ok := store.Definitions.Get(r, key); ok {
-			return tagged{d.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *d; next.Tags = tags; store.Definitions.Put(tx, &next) }}, nil
-		}
+		found = find(r, store.Definitions, key, func(d *gantry.Definition) *[]ecsapi.Tag { return &d.Tags }, nil)
 	case "task":
-		if t, ok := store.Tasks.Get(r, key); ok {
-			return tagged{t.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *t; next.Tags = tags; store.Tasks.Put(tx, &next) }}, nil
-		}
+		found = find(r, store.Tasks, key, func(t *gantry.Task) *[]ecsapi.Tag { return &t.Tags }, nil)
 	case "container-instance":
-		if i, ok := store.Instances.Get(r, key); ok {
-			return tagged{i.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *i; next.Tags = tags; store.Instances.Put(tx, &next) }}, nil
-		}
+		found = find(r, store.Instances, key, func(i *gantry.Instance) *[]ecsapi.Tag { return &i.Tags }, nil)
 	case "capacity-provider":
-		if p, ok := store.CapacityProviders.Get(r, key); ok && p.Status == ecsapi.CapacityProviderStatusActive {
-			return tagged{p.Tags, func(tx *store.Tx, tags []ecsapi.Tag) {
-				next := *p
-				next.Tags = tags
-				store.CapacityProviders.Put(tx, &next)
-			}}, nil
-		}
+		active := func(p *gantry.CapacityProvider) bool { return p.Status == ecsapi.CapacityProviderStatusActive }
+		found = find(r, store.CapacityProviders, key, func(p *gantry.CapacityProvider) *[]ecsapi.Tag { return &p.Tags }, active)
 	case "service":
-		if sv, ok := store.Services.Get(r, key); ok && sv.Status != gantry.ServiceInactive {
-			return tagged{sv.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *sv; next.Tags = tags; store.Services.Put(tx, &next) }}, nil
-		}
+		alive := func(s *gantry.Service) bool { return s.Status != gantry.ServiceInactive }
+		found = find(r, store.Services, key, func(s *gantry.Service) *[]ecsapi.Tag { return &s.Tags }, alive)
 	case "task-set":
-		if set, ok := store.TaskSets.Get(r, strings.Replace(key, "/ecs-svc/", "/", 1)); ok {
-			return tagged{set.Tags, func(tx *store.Tx, tags []ecsapi.Tag) { next := *set; next.Tags = tags; store.TaskSets.Put(tx, &next) }}, nil
-		}
+		key = strings.Replace(key, "/ecs-svc/", "/", 1)
+		found = find(r, store.TaskSets, key, func(set *gantry.TaskSet) *[]ecsapi.Tag { return &set.Tags }, nil)
 	default:
 		return tagged{}, notYet("Tagging a %s is not offered by gantry yet.", wire.Shorten(arn.Type))
 	}
-	return tagged{}, ecsapi.NewResourceNotFoundException("The specified resource was not found: " + wire.Shorten(text) + ".")
+	if found == nil {
+		return tagged{}, ecsapi.NewResourceNotFoundException("The specified resource was not found: " + wire.Shorten(text) + ".")
+	}
+	return *found, nil
+}
+
+// find is the tagged row under a key; nil where there is none, or one that is there no more by its state. Tags is where
+// such a row has them.
+func find[T any](r store.Reader, table *store.Table[T], key string, tags func(*T) *[]ecsapi.Tag, there func(*T) bool) *tagged {
+	row, ok := table.Get(r, key)
+	if !ok || there != nil && !there(row) {
+		return nil
+	}
+	return &tagged{*tags(row), func(tx *store.Tx, changed []ecsapi.Tag) {
+		next := *row
+		*tags(&next) = changed
+		table.Put(tx, &next)
+	}}
 }
