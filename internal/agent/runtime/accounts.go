@@ -138,47 +138,59 @@ func (a *accounts) find(text string) (specs.User, string, error) {
 
 func (a *accounts) resolve(text string) (specs.User, string, error) {
 	name, groupName, _ := strings.Cut(text, ":")
-	var u specs.User
-	home, known := "/", ""
-	number, err := strconv.ParseUint(name, 10, 31)
-	numeric := err == nil
-	if numeric {
-		u.UID = uint32(number)
-	}
-	for _, candidate := range a.users {
-		if candidate.name == name || (numeric || name == "") && candidate.uid == u.UID {
-			u.UID, u.GID, home, known = candidate.uid, candidate.gid, candidate.home, candidate.name
-			break
-		}
-	}
-	if known == "" && name != "" && !numeric {
-		return u, "", fmt.Errorf("unable to find user %s: no matching entries in passwd file", name)
-	}
-	if known == "" && u.UID == 0 {
-		home = "/root"
-	}
-	if groupName == "" {
-		for _, g := range a.groups {
-			for _, member := range g.members {
-				if member != "" && member == known && g.gid != u.GID {
-					u.AdditionalGids = append(u.AdditionalGids, g.gid)
-				}
-			}
-		}
-		return u, home, nil
-	}
-	gid, err := strconv.ParseUint(groupName, 10, 31)
-	for _, g := range a.groups {
-		if g.name == groupName {
-			u.GID = g.gid
-			return u, home, nil
-		}
-	}
+	who, err := a.user(name)
 	if err != nil {
-		return u, "", fmt.Errorf("unable to find group %s: no matching entries in group file", groupName)
+		return specs.User{}, "", err
 	}
-	u.GID = uint32(gid)
-	return u, home, nil
+	u := specs.User{UID: who.uid, GID: who.gid}
+	if groupName == "" {
+		u.AdditionalGids = a.besides(who)
+		return u, who.home, nil
+	}
+	u.GID, err = a.group(groupName)
+	return u, who.home, err
+}
+
+// user finds a user by name or number; "" is number 0. A number that the image does not know is a user without a name.
+func (a *accounts) user(text string) (account, error) {
+	number, err := strconv.ParseUint(text, 10, 31)
+	numeric := err == nil || text == ""
+	for _, candidate := range a.users {
+		if candidate.name == text || numeric && candidate.uid == uint32(number) {
+			return candidate, nil
+		}
+	}
+	switch {
+	case !numeric:
+		return account{}, fmt.Errorf("unable to find user %s: no matching entries in passwd file", text)
+	case number == 0:
+		return account{home: "/root"}, nil
+	}
+	return account{uid: uint32(number), home: "/"}, nil
+}
+
+// besides are the groups that a user is in beside its own.
+func (a *accounts) besides(who account) (gids []uint32) {
+	for _, g := range a.groups {
+		if who.name != "" && g.gid != who.gid && slices.Contains(g.members, who.name) {
+			gids = append(gids, g.gid)
+		}
+	}
+	return gids
+}
+
+// group finds a group by name or number.
+func (a *accounts) group(text string) (uint32, error) {
+	for _, g := range a.groups {
+		if g.name == text {
+			return g.gid, nil
+		}
+	}
+	number, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("unable to find group %s: no matching entries in group file", text)
+	}
+	return uint32(number), nil
 }
 
 // narrowLoaders are what a 32-bit program of a 64-bit image needs to start.
