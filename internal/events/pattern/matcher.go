@@ -172,49 +172,40 @@ func parseTextual(path, name string, arg any) (matcher, error) {
 }
 
 func parseAnythingBut(path string, arg any) (matcher, error) {
-	list, isList := arg.([]any)
-	if !isList {
-		list = []any{arg}
+	one := func(v any) (matcher, error) {
+		switch v.(type) {
+		case string, json.Number:
+			return exact{v}, nil
+		}
+		return nil, fmt.Errorf("%q: anything-but takes text and numbers", path)
 	}
-	if m, ok := arg.(map[string]any); ok {
-		if len(m) != 1 {
+	if filters, ok := arg.(map[string]any); ok {
+		if len(filters) != 1 {
 			return nil, fmt.Errorf("%q: anything-but holds one filter", path)
 		}
-		for name, within := range m {
+		for name, within := range filters {
 			switch name {
 			case "prefix", "suffix", "equals-ignore-case", "wildcard":
 			default:
 				return nil, fmt.Errorf("%q: anything-but takes values, prefix, suffix, equals-ignore-case or wildcard, not %s", path, quoted(name))
 			}
-			texts, isList := within.([]any)
-			if !isList {
-				texts = []any{within}
-			}
-			var out anythingBut
-			for _, text := range texts {
-				f, err := parseTextual(path, name, text)
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, f)
-			}
-			if len(out) == 0 {
-				return nil, fmt.Errorf("%q: anything-but has an empty array", path)
-			}
-			return out, nil
+			arg, one = within, func(text any) (matcher, error) { return parseTextual(path, name, text) }
 		}
+	}
+	list, isList := arg.([]any)
+	if !isList {
+		list = []any{arg}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%q: anything-but has an empty array", path)
 	}
 	var out anythingBut
 	for _, v := range list {
-		switch v.(type) {
-		case string, json.Number:
-			out = append(out, exact{v})
-		default:
-			return nil, fmt.Errorf("%q: anything-but takes text and numbers", path)
+		m, err := one(v)
+		if err != nil {
+			return nil, err
 		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%q: anything-but has an empty array", path)
+		out = append(out, m)
 	}
 	return out, nil
 }
