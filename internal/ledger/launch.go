@@ -127,36 +127,42 @@ func (l *Ledger) try(ctx context.Context, b *Batch, spec placement.Spec, demand 
 	if len(places) == 0 && !b.Waits {
 		return out, nil
 	}
-	_, err = l.store.Update(ctx, func(tx *store.Tx) error {
-		if err := b.mayStart(tx, len(b.IDs)-len(places)); err != nil {
-			return err
-		}
-		out.Tasks = make([]*gantry.Task, 0, len(b.IDs))
-		for i, id := range b.IDs {
-			instance, placed := places[id]
-			if !placed && !b.Waits {
-				continue
-			}
-			t := b.Task
-			t.ID, t.Instance = id, instance
-			t.Containers = containers(b, demand)
-			if b.Providers != nil {
-				t.CapacityProvider = b.Providers[i]
-			}
-			if !placed {
-				t.LastStatus = gantry.Provisioning
-			} else if err := Reserve(tx, &t, demand.GPUs); err != nil {
-				return err
-			}
-			store.Tasks.Put(tx, &t)
-			out.Tasks = append(out.Tasks, &t)
-		}
-		if b.With != nil {
-			return b.With(tx, out.Tasks)
-		}
-		return nil
+	_, err = l.store.Update(ctx, func(tx *store.Tx) (err error) {
+		out.Tasks, err = b.write(tx, places, demand)
+		return err
 	})
 	return out, err
+}
+
+// write puts the tasks that have places, and those that wait for one, into the store.
+func (b *Batch) write(tx *store.Tx, places map[gantry.TaskID]gantry.InstanceID, demand taskdef.Demand) ([]*gantry.Task, error) {
+	if err := b.mayStart(tx, len(b.IDs)-len(places)); err != nil {
+		return nil, err
+	}
+	tasks := make([]*gantry.Task, 0, len(b.IDs))
+	for i, id := range b.IDs {
+		instance, placed := places[id]
+		if !placed && !b.Waits {
+			continue
+		}
+		t := b.Task
+		t.ID, t.Instance = id, instance
+		t.Containers = containers(b, demand)
+		if b.Providers != nil {
+			t.CapacityProvider = b.Providers[i]
+		}
+		if !placed {
+			t.LastStatus = gantry.Provisioning
+		} else if err := Reserve(tx, &t, demand.GPUs); err != nil {
+			return nil, err
+		}
+		store.Tasks.Put(tx, &t)
+		tasks = append(tasks, &t)
+	}
+	if b.With == nil {
+		return tasks, nil
+	}
+	return tasks, b.With(tx, tasks)
 }
 
 // Fits reports whether a first task of a batch would have a place now. It launches none.
