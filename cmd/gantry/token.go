@@ -34,12 +34,38 @@ func addTokenFlags(cmd *cobra.Command, dir *string, in *join.TokenRequest) {
 }
 
 func newTokenCreate() *cobra.Command {
+	return newCreate("Make a join token, and print how a machine joins by it", join.TokenRequest{},
+		func(made *join.NewToken) any { return made },
+		func(out io.Writer, made *join.NewToken, endpoint string) {
+			fmt.Fprintf(out, "%s\n\n", made.Token)
+			tellHow(out, made, endpoint, "--token", made.Token)
+		})
+}
+
+func newActivationCreate() *cobra.Command {
+	return newCreate("Make an activation id and code, and print how a machine joins by them", join.TokenRequest{External: true},
+		func(made *join.NewToken) any {
+			return map[string]string{"ActivationId": made.ID, "ActivationCode": made.Secret, "Region": made.Region, "Fingerprint": made.Fingerprint}
+		},
+		func(out io.Writer, made *join.NewToken, endpoint string) {
+			fmt.Fprintf(out, "ActivationId    %s\nActivationCode  %s\n\n", made.ID, made.Secret)
+			flags := []string{"--activation-id", made.ID, "--activation-code", made.Secret, "--region", made.Region}
+			if made.Fingerprint != "" {
+				flags = append(flags, "--ca-fingerprint", made.Fingerprint)
+			}
+			tellHow(out, made, endpoint, flags...)
+		})
+}
+
+// newCreate makes a command that lets machines join: asked is what all that it makes have in common,
+// shown what it is as JSON, and tell says it to a person.
+func newCreate(short string, asked join.TokenRequest, shown func(*join.NewToken) any, tell func(out io.Writer, made *join.NewToken, endpoint string)) *cobra.Command {
 	var dir string
-	var in join.TokenRequest
+	in := asked
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "create",
-		Short: "Make a join token, and print how a machine joins by it",
+		Short: short,
 		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, made, err := createToken(cmd, dir, in)
@@ -48,11 +74,9 @@ func newTokenCreate() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				return printJSON(out, made)
+				return printJSON(out, shown(made))
 			}
-			fmt.Fprintf(out, "%s\n\n", made.Token)
-			fmt.Fprintf(out, "It lets %s join until %s. On the other machine, as root:\n\n    gantry agent --server %s --token %s\n",
-				machines(made.Limit), made.ExpiresAt.Format(time.RFC3339), c.endpoint, made.Token)
+			tell(out, made, c.endpoint)
 			return c.warnLoopback(out)
 		},
 	}
@@ -61,36 +85,10 @@ func newTokenCreate() *cobra.Command {
 	return cmd
 }
 
-func newActivationCreate() *cobra.Command {
-	var dir string
-	in := join.TokenRequest{External: true}
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Make an activation id and code, and print how a machine joins by them",
-		Args:  takes(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, made, err := createToken(cmd, dir, in)
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			if asJSON {
-				return printJSON(out, map[string]string{"ActivationId": made.ID, "ActivationCode": made.Secret, "Region": made.Region, "Fingerprint": made.Fingerprint})
-			}
-			fmt.Fprintf(out, "ActivationId    %s\nActivationCode  %s\n\n", made.ID, made.Secret)
-			fmt.Fprintf(out, "It lets %s join until %s. On the other machine, as root:\n\n    gantry agent --server %s --activation-id %s --activation-code %s --region %s",
-				machines(made.Limit), made.ExpiresAt.Format(time.RFC3339), c.endpoint, made.ID, made.Secret, made.Region)
-			if made.Fingerprint != "" {
-				fmt.Fprintf(out, " --ca-fingerprint %s", made.Fingerprint)
-			}
-			fmt.Fprintln(out)
-			return c.warnLoopback(out)
-		},
-	}
-	addTokenFlags(cmd, &dir, &in)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+// tellHow prints the command by which a machine joins.
+func tellHow(out io.Writer, made *join.NewToken, endpoint string, flags ...string) {
+	fmt.Fprintf(out, "It lets %s join until %s. On the other machine, as root:\n\n    gantry agent --server %s %s\n",
+		machines(made.Limit), made.ExpiresAt.Format(time.RFC3339), endpoint, strings.Join(flags, " "))
 }
 
 func machines(n int) string {
