@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -137,13 +138,15 @@ func (e *Engine) staff(ctx context.Context, name string, rule *gantry.EventRule)
 	}
 }
 
+// stopAll stops the deliverers and waits for them: one that has just delivered notes how far it is.
 func (e *Engine) stopAll() {
 	e.deliveries.mu.Lock()
-	defer e.deliveries.mu.Unlock()
-	for _, d := range e.at {
+	all := slices.Collect(maps.Values(e.at))
+	e.deliveries.mu.Unlock()
+	for _, d := range all {
 		d.stop()
 	}
-	for _, d := range e.at {
+	for _, d := range all {
 		<-d.done
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gantry/internal/events/record"
 )
 
 // Of two servers over one store one delivers. When it goes the other takes over where it was: nothing is
@@ -44,4 +46,29 @@ func TestTwoServers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A deliverer that has delivered when it is told to stop can still say so.
+func TestStopsWhileATargetMoves(t *testing.T) {
+	e := &Engine{}
+	e.moved = make(chan struct{}, 1)
+	e.deliveries.begin()
+	d := &deliverer{e: e, rule: "mine", target: "1", done: make(chan struct{})}
+	d.stop = func() {
+		go func() {
+			defer close(d.done)
+			e.moveCursor(d.rule, d.target, record.Position{Revision: 7})
+		}()
+	}
+	e.at["mine/1"] = d
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); e.stopAll() }()
+	select {
+	case <-stopped:
+	case <-time.After(time.Minute):
+		t.Fatal("they wait for each other")
+	}
+	if c := e.dirty["mine/1"]; c.Revision != 7 {
+		t.Errorf("the cursor to be written is %+v", c)
+	}
 }
