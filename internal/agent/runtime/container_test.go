@@ -263,10 +263,11 @@ func TestCPULimit(t *testing.T) {
 		must(t, err)
 		return first.CPU.TotalNanos > 1e8
 	})
-	eventually(t, ctx, "a second", func() bool {
+	// Between the time of a sample and its figures a busy machine may let some time pass.
+	eventually(t, ctx, "a few seconds", func() bool {
 		last, err = r.Stats(ctx, s.ID)
 		must(t, err)
-		return last.At.Sub(first.At) > time.Second
+		return last.At.Sub(first.At) > 4*time.Second
 	})
 	share := float64(last.CPU.TotalNanos-first.CPU.TotalNanos) / float64(last.At.Sub(first.At))
 	if share > 0.3 {
