@@ -144,3 +144,36 @@ func TestKilledBeforeItsFirstWrite(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKeepsWhatIsWithoutSnapshot: a log that has more than its beginning is never taken for one of an etcd that was
+// killed before its first write, also where its raft snapshots are lost.
+func TestKeepsWhatIsWithoutSnapshot(t *testing.T) {
+	dir := t.TempDir() + "/etcd"
+	open := func() *store.Store {
+		t.Helper()
+		s, err := store.OpenEtcd(t.Context(), store.EtcdConfig{Dir: dir, Log: slog.New(slog.DiscardHandler)}, storetest.Tables()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	put(t, s, "kept", 7)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	snapshots, err := filepath.Glob(dir + "/member/snap/*.snap")
+	if err != nil || len(snapshots) == 0 {
+		t.Fatalf("snapshots %v, %v", snapshots, err)
+	}
+	for _, file := range snapshots {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = open()
+	defer s.Close()
+	if a, ok := storetest.Accounts.Get(s.View(), "kept"); !ok || a.Balance != 7 {
+		t.Errorf("afterwards there is %+v", a)
+	}
+}
