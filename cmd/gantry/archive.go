@@ -110,7 +110,7 @@ func spooled(ctx context.Context, r io.Reader) (f *os.File, err error) {
 	return f, nil
 }
 
-// A stoppable is a reader that ends with a context.
+// A stoppable is a reader that ends with a context, also while it waits for what never comes.
 type stoppable struct {
 	ctx context.Context
 	io.Reader
@@ -120,5 +120,17 @@ func (s stoppable) Read(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return s.Reader.Read(p)
+	var n int
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		n, err = s.Reader.Read(p)
+	}()
+	select {
+	case <-read:
+		return n, err
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err() // a terminal cannot be told to end a read: it is left behind
+	}
 }

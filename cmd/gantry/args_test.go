@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMistypedCommands: what was typed wrongly is refused in one sentence that says what would be right.
@@ -114,4 +115,35 @@ func TestStoppedArchive(t *testing.T) {
 		t.Error(err)
 	}
 	endless.Close()
+}
+
+// TestStoppedWhileNothingComes: Ctrl-C ends it also at a terminal where nobody types.
+func TestStoppedWhileNothingComes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	silent, w := io.Pipe()
+	defer w.Close()
+	cancelled := make(chan error)
+	go func() {
+		_, err := openArchive(ctx, "-", reads{silent, cancel})
+		cancelled <- err
+	}()
+	select {
+	case err := <-cancelled:
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it still waits")
+	}
+}
+
+// reads is a reader that says when it is read.
+type reads struct {
+	io.Reader
+	asked func()
+}
+
+func (r reads) Read(p []byte) (int, error) {
+	r.asked()
+	return r.Reader.Read(p)
 }
