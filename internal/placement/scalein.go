@@ -26,7 +26,7 @@ type Placed struct {
 //
 // An instance that c does not know has no attributes and nothing left. The cluster is not
 // changed. The time it takes grows with the number of tasks, and with n times the number of
-// instances.
+// instances and of tasks alike on one.
 func ChooseToStop(c *Cluster, r *Request, tasks []Placed, n int) []gantry.TaskID {
 	s := newScaleIn(c, r, tasks)
 	var chosen []gantry.TaskID
