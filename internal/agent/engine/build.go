@@ -232,7 +232,8 @@ func addHosts(s *Spec, c *ContainerDefinition, t *Task) error {
 	return nil
 }
 
-// linkVariables are the environment variables that Docker's links set: WEB_NAME, WEB_PORT_8080_TCP_ADDR and so on.
+// linkVariables are the environment variables that Docker's links set: WEB_NAME, WEB_PORT_8080_TCP_ADDR and so on, and
+// WEB_ENV_NAME for those that the definition gives to the other container.
 func linkVariables(def *Definition, c *ContainerDefinition, t *Task) []string {
 	var env []string
 	for _, link := range c.Host.Links {
@@ -258,6 +259,11 @@ func linkVariables(def *Definition, c *ContainerDefinition, t *Task) []string {
 				port+"_ADDR="+on.Network.IP.String(),
 				fmt.Sprintf("%s_PORT=%d", port, m.ContainerPort),
 				port+"_PROTO="+protocol)
+		}
+		for _, variable := range slices.Sorted(maps.Keys(onDef.Environment)) {
+			if variable != "HOME" && variable != "PATH" {
+				env = append(env, prefix+"_ENV_"+variable+"="+onDef.Environment[variable])
+			}
 		}
 	}
 	return env

@@ -218,6 +218,7 @@ func TestSpec(t *testing.T) {
 			},
 		}, {
 			Name: "db", Image: "db", PortMappings: []acsapi.PortMapping{{ContainerPort: 5432}},
+			Environment: map[string]string{"USER": "app", "PATH": "/bin"},
 			MountPoints: []acsapi.MountPoint{{SourceVolume: "data", ContainerPath: "/data"}, {SourceVolume: "data", ContainerPath: "/host"}},
 		}},
 	})
@@ -238,7 +239,7 @@ func TestSpec(t *testing.T) {
 		Env: []string{
 			"A=task", "F=file", "AWS_REGION=mine", "B=task", "DATABASE_NAME=/ecs-web/database", "DATABASE_PORT=tcp://10.0.0.3:5432",
 			"DATABASE_PORT_5432_TCP=tcp://10.0.0.3:5432", "DATABASE_PORT_5432_TCP_ADDR=10.0.0.3", "DATABASE_PORT_5432_TCP_PORT=5432",
-			"DATABASE_PORT_5432_TCP_PROTO=tcp",
+			"DATABASE_PORT_5432_TCP_PROTO=tcp", "DATABASE_ENV_USER=app",
 			"ECS_CONTAINER_METADATA_URI=http://169.254.170.2/v3/m1", "ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/m1",
 			"ECS_AGENT_URI=http://169.254.170.2/api/m1", "AWS_DEFAULT_REGION=us-east-1",
 			"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/cred-1", "NVIDIA_VISIBLE_DEVICES=GPU-1",
