@@ -25,7 +25,7 @@ type Volume struct {
 	Name VolumeName
 	// Driver must be "local" or empty.
 	Driver string
-	// DriverOptions of the local driver are not supported: any is refused.
+	// DriverOptions are those of Docker's local driver, by which a volume is a mount: type, device and o.
 	DriverOptions map[string]string
 	Labels        map[string]string
 	// Task is the task whose end removes it (scope task); empty is scope shared.
@@ -58,8 +58,8 @@ func (r *Runtime) createVolume(ctx context.Context, v Volume) error {
 	if v.Driver != "" && v.Driver != "local" {
 		return fmt.Errorf("volume driver %q is not supported, only local", v.Driver)
 	}
-	if len(v.DriverOptions) > 0 {
-		return errors.New("options of the local volume driver are not supported")
+	if err := checkDriverOptions(v.DriverOptions); err != nil {
+		return err
 	}
 	unlock, err := r.volumes.lock(ctx, string(v.Name))
 	if err != nil {
@@ -145,6 +145,9 @@ func (r *Runtime) RemoveVolume(ctx context.Context, name VolumeName) error {
 	if !validVolume.MatchString(string(name)) {
 		return nil
 	}
+	if err := r.unmountVolume(name); err != nil {
+		return failed(CannotRemove, err, "remove volume %s", name)
+	}
 	// It stops existing before its content goes.
 	err = os.Remove(filepath.Join(r.volumeDir(name), volumeAbout))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -181,6 +184,9 @@ func (r *Runtime) mountSources(ctx context.Context, spec Spec, info *imageInfo) 
 	var list []specs.Mount
 	for _, m := range spec.Mounts {
 		if m.Volume != "" {
+			if err := r.mountVolume(ctx, m.Volume); err != nil {
+				return nil, fmt.Errorf("volume %s: %w", m.Volume, err)
+			}
 			if err := r.fillVolume(ctx, m, info); err != nil {
 				return nil, fmt.Errorf("volume %s: %w", m.Volume, err)
 			}

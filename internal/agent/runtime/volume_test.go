@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 )
 
 func TestVolume(t *testing.T) {
@@ -78,7 +79,8 @@ func TestVolume(t *testing.T) {
 	}{
 		{Volume{Name: "../up"}, `CannotCreateVolumeError: "../up" is not a volume name…`},
 		{Volume{Name: "x", Driver: "rexray"}, `CannotCreateVolumeError: volume driver "rexray" is not supported, only local`},
-		{Volume{Name: "x", DriverOptions: map[string]string{"type": "nfs"}}, "CannotCreateVolumeError: options of the local volume driver are not supported"},
+		{Volume{Name: "x", DriverOptions: map[string]string{"type": "nfs"}}, `CannotCreateVolumeError: missing required option: "device"`},
+		{Volume{Name: "x", DriverOptions: map[string]string{"type": "nfs", "device": ":/", "size": "1"}}, `CannotCreateVolumeError: invalid option: "size"`},
 	} {
 		if err := r.CreateVolume(ctx, c.volume); !like(reason(err), c.want) {
 			t.Errorf("%+v: %v", c.volume, reason(err))
@@ -137,6 +139,40 @@ func TestDeclaredVolumes(t *testing.T) {
 	}
 	must(t, r.Delete(ctx, first.ID))
 	must(t, r.RemoveTaskVolumes(ctx, testTask))
+	if list, err := r.Volumes(); err != nil || len(list) != 0 {
+		t.Errorf("left: %+v, %v", list, err)
+	}
+}
+
+// TestMountedVolumes: a volume with options is a mount, as of Docker's local driver. Removing it leaves what was mounted.
+func TestMountedVolumes(t *testing.T) {
+	r, ctx := open(t)
+	source := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(source, "precious"), []byte("years of work"), 0o644))
+	must(t, r.CreateVolume(ctx, Volume{Name: "there", Task: testTask, DriverOptions: map[string]string{"type": "none", "device": source, "o": "bind"}}))
+	must(t, r.CreateVolume(ctx, Volume{Name: "memory", Task: testTask, DriverOptions: map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=1000"}}))
+	must(t, r.CreateVolume(ctx, Volume{Name: "nowhere", Task: testTask, DriverOptions: map[string]string{"type": "none", "device": "/no/such/place", "o": "bind"}}))
+	for range 2 { // mounted by the first that uses it
+		s := spec(t, "cat", "/v/precious")
+		s.Mounts = []Mount{{Volume: "there", Destination: "/v"}, {Volume: "memory", Destination: "/m"}}
+		if got := run(t, r, ctx, s); got.Stdout != "years of work" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	var fs unix.Statfs_t
+	must(t, unix.Statfs(r.VolumePath("memory"), &fs))
+	if fs.Type != unix.TMPFS_MAGIC || fs.Blocks*uint64(fs.Bsize) != 1<<20 {
+		t.Errorf("the volume in memory: %+v", fs)
+	}
+	s := spec(t, "ls", "/v")
+	s.Mounts = []Mount{{Volume: "nowhere", Destination: "/v"}}
+	if _, err := r.Create(ctx, s); !like(reason(err), `CannotCreateContainerError: volume nowhere: failed to mount local volume: mount source: "/no/such/place"…no such file or directory`) {
+		t.Errorf("a mount of nothing: %v", reason(err))
+	}
+	must(t, r.RemoveTaskVolumes(ctx, testTask))
+	if text, err := os.ReadFile(filepath.Join(source, "precious")); err != nil || string(text) != "years of work" {
+		t.Errorf("what was mounted is %q, %v", text, err)
+	}
 	if list, err := r.Volumes(); err != nil || len(list) != 0 {
 		t.Errorf("left: %+v, %v", list, err)
 	}
