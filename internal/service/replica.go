@@ -72,13 +72,15 @@ func (p *planner) hold() {
 	default:
 		p.replace()
 	}
+	// What is replaced goes when its replacement is there, and does not count with it.
+	stays := func(m *member) bool { return m.good() || p.revision() == "" }
 	kept := map[gantry.RevisionID]int{}
-	for _, m := range p.where() {
+	for _, m := range p.where(stays) {
 		kept[m.Revision()]++
 	}
 	for _, revision := range slices.Sorted(maps.Keys(kept)) {
 		of := func(m *member) bool { return m.Revision() == revision }
-		p.choose(kept[revision]-p.bounds.Desired, p.number(in(healthy))-p.bounds.Floor, unprotected, of)
+		p.choose(kept[revision]-p.bounds.Desired, p.number(in(healthy))-p.bounds.Floor, unprotected, stays, of)
 	}
 }
 
