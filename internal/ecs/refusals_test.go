@@ -196,6 +196,8 @@ func TestRefusals(t *testing.T) {
 			"InvalidParameterException: Invalid value for setting containerInsights: maybe. Valid values are: enabled, disabled, enhanced."},
 		{"the short ARN format", call(w, w.ops.PutAccountSetting, &ecsapi.PutAccountSettingInput{Name: ecsapi.SettingNameTaskLongArnFormat, Value: new("disabled")}),
 			"InvalidParameterException: You can no longer disable Long Arn settings."},
+		{"setting of nobody", call(w, w.ops.PutAccountSetting, &ecsapi.PutAccountSettingInput{Name: ecsapi.SettingNameContainerInsights, Value: new("enabled"), PrincipalArn: new("me")}),
+			"InvalidParameterException: The principal ARN is invalid: me."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w.t = t

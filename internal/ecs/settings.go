@@ -46,7 +46,10 @@ var settingRules = map[ecsapi.SettingName]settingRule{
 }
 
 func (s *Service) putAccountSetting(ctx context.Context, in *ecsapi.PutAccountSettingInput) (*ecsapi.PutAccountSettingOutput, error) {
-	principal := cmp.Or(wire.Value(in.PrincipalArn), string(s.caller(ctx)))
+	principal, err := s.whose(ctx, in.PrincipalArn)
+	if err != nil {
+		return nil, err
+	}
 	out, err := s.putSetting(ctx, in.Name, wire.Value(in.Value), principal)
 	if err != nil {
 		return nil, err
@@ -61,6 +64,21 @@ func (s *Service) putAccountSettingDefault(ctx context.Context, in *ecsapi.PutAc
 		return nil, err
 	}
 	return &ecsapi.PutAccountSettingDefaultOutput{Setting: out}, nil
+}
+
+// maxPrincipal is how long the ARN of a principal may be: IAM's names have 64 characters, and their paths 512.
+const maxPrincipal = 1024
+
+// whose is the principal that a call is about: the one that it names, or else the caller.
+func (s *Service) whose(ctx context.Context, named *string) (string, error) {
+	arn := wire.Value(named)
+	if arn == "" {
+		return string(s.caller(ctx)), nil
+	}
+	if !strings.HasPrefix(arn, "arn:aws:iam::") || len(arn) > maxPrincipal {
+		return "", invalid("The principal ARN is invalid: %s.", wire.Shorten(arn))
+	}
+	return arn, nil
 }
 
 func (s *Service) putSetting(ctx context.Context, name ecsapi.SettingName, value, principal string) (*ecsapi.Setting, error) {
@@ -98,8 +116,11 @@ func (s *Service) deleteAccountSetting(ctx context.Context, in *ecsapi.DeleteAcc
 	if _, ok := settingRules[in.Name]; !ok {
 		return nil, invalid("Setting name is unsupported: %s.", wire.Shorten(string(in.Name)))
 	}
-	principal := cmp.Or(wire.Value(in.PrincipalArn), string(s.caller(ctx)))
-	_, err := s.store.Update(ctx, func(tx *store.Tx) error {
+	principal, err := s.whose(ctx, in.PrincipalArn)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.store.Update(ctx, func(tx *store.Tx) error {
 		store.AccountSettings.Delete(tx, settingKey(in.Name, principal))
 		return nil
 	})
@@ -142,7 +163,10 @@ func (s *Service) listAccountSettings(ctx context.Context, in *ecsapi.ListAccoun
 	if err != nil {
 		return nil, err
 	}
-	principal := cmp.Or(wire.Value(in.PrincipalArn), string(s.caller(ctx)))
+	principal, err := s.whose(ctx, in.PrincipalArn)
+	if err != nil {
+		return nil, err
+	}
 	found := []ecsapi.Setting{}
 	for name := range settingRules {
 		if in.Name != "" && name != in.Name {
