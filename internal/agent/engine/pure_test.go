@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gantry"
 	"gantry/internal/wire/acsapi"
 
 	"github.com/google/go-cmp/cmp"
@@ -410,5 +411,42 @@ func TestWithin(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A task that nobody wants to hear of any more goes as others do; one that was not told yet stays.
+func TestATaskThatIsNotWantedIsForgotten(t *testing.T) {
+	ended := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
+	def := read(t, acsapi.Task{Containers: []acsapi.Container{{Name: "web", Image: "web", Essential: true}}})
+	for _, test := range []struct {
+		told  Told
+		after time.Duration
+		want  string
+	}{
+		{Told{Status: gantry.Running}, 24 * time.Hour, "[]"},
+		{Told{Status: gantry.Running, GivenUp: true}, time.Minute, "[]"},
+		{Told{Status: gantry.Running, GivenUp: true}, time.Hour, "[forget]"},
+		{Told{Status: gantry.Stopped}, time.Hour, "[forget]"},
+	} {
+		task := &Task{Desired: gantry.Stopped, Admitted: true, Prepared: true, Released: true, StoppedAt: ended, Told: test.told, Containers: []Container{{Name: "web", Phase: Ended}}}
+		if got := fmt.Sprint(MakePlan(ended.Add(test.after), Rules{Cleanup: time.Hour}, def, task).Steps); got != test.want {
+			t.Errorf("told %+v, %s after its end: %s, want %s", test.told, test.after, got, test.want)
+		}
+	}
+}
+
+// What others depend on ends after them, also while they are only being started.
+func TestADependencyOutlivesWhatIsBeingStarted(t *testing.T) {
+	def := read(t, acsapi.Task{Containers: []acsapi.Container{
+		{Name: "db", Image: "db", Essential: true},
+		{Name: "web", Image: "web", DependsOn: []acsapi.DependsOn{{ContainerName: "db", Condition: OnStart}}},
+	}})
+	for phase, want := range map[Phase]string{Launching: "[]", Restarting: "[]", Up: "[]", Ended: "[signal db]"} {
+		task := &Task{Desired: gantry.Stopped, Admitted: true, Prepared: true, Containers: []Container{
+			{Name: "db", Phase: Up, StartedAt: time.Now()}, {Name: "web", Phase: phase, Busy: Launch, StartedAt: time.Now()},
+		}}
+		if got := fmt.Sprint(MakePlan(time.Now(), Rules{}, def, task).Steps); got != want {
+			t.Errorf("web is %s: %s, want %s", phase, got, want)
+		}
 	}
 }
