@@ -154,3 +154,18 @@ func TestEndMakesACopy(t *testing.T) {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
 }
+
+// A task that was asked to stop has not failed, and began to stop when it was asked;
+// one that loses its instance has, which a retry of a standalone task goes by.
+func TestWhoLosesItsInstanceHasFailed(t *testing.T) {
+	now := time.Date(2026, 11, 28, 4, 0, 0, 0, time.UTC)
+	asked := now.Add(-time.Minute)
+	lost := End(&gantry.Task{LastStatus: gantry.Running, DesiredStatus: gantry.Running}, Ending{Reason: "lost"}, now)
+	if !lost.Failed || lost.StoppedReason != "lost" || !lost.StoppingAt.Equal(now) {
+		t.Errorf("lost: failed %t, %q, stopping since %s", lost.Failed, lost.StoppedReason, lost.StoppingAt)
+	}
+	stopped := End(&gantry.Task{LastStatus: gantry.Running, DesiredStatus: gantry.Stopped, StoppedReason: "enough", StoppingAt: asked}, Ending{Reason: "lost"}, now)
+	if stopped.Failed || stopped.StoppedReason != "enough" || !stopped.StoppingAt.Equal(asked) {
+		t.Errorf("asked to stop: failed %t, %q, stopping since %s", stopped.Failed, stopped.StoppedReason, stopped.StoppingAt)
+	}
+}
