@@ -48,6 +48,7 @@ var layers = []struct {
 	{"internal/events/record", nil, "files, and nothing else"},
 	{"internal/provisioning", join(words, foundations...), "an engine"},
 	{"internal/logs/…", join(words, "internal/wire/logsapi", "internal/logs/…"), "an engine with files of its own: it needs no store"},
+	{"internal/heap", nil, "Go's garbage collector, and nothing else"},
 	{"internal/pki", []string{"internal/wholefile"}, "a key and a certificate are files"},
 	{"internal/images", []string{"internal/wholefile", "internal/wire/joinapi"}, "files and names: it needs no store and no containers"},
 

@@ -50,9 +50,8 @@ func (s *series) print(name string) {
 		100*s.others.Median(), s.full())
 }
 
-// measureCalls runs the loads on two control planes and the bare server in turns.
-func measureCalls(o options) (err error) {
-	began := time.Now()
+// planes starts the two control planes and hands them to do; they end with it.
+func planes(o options, do func(small, large *peer) error) (err error) {
 	small, err := start(planeRole, wish{few, o.profile})
 	if err != nil {
 		return err
@@ -63,40 +62,66 @@ func measureCalls(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, large.End()) }()
-	fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
+	return do(small, large)
+}
+
+// measureCalls runs the loads on two control planes and the bare server in turns.
+func measureCalls(o options) error {
 	if o.only == "" || o.only == "read" {
-		for _, r := range readings {
-			if err := measureReading(o, small, large, r); err != nil {
-				return err
+		began := time.Now()
+		err := planes(o, func(small, large *peer) error {
+			fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
+			for _, r := range readings {
+				if err := measureReading(o, small, large, r); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	if o.only == "" || o.only == "run" {
-		return measureRun(o, small, large)
+		return measureRun(o)
 	}
 	return nil
 }
 
-func measureRun(o options, small, large *peer) (err error) {
+// measureRun takes every round with control planes of its own, since those of the round
+// before have thousands of tasks more.
+func measureRun(o options) error {
 	var full, paced [2]series
+	var left [2]string
 	for range o.rounds {
-		for i, c := range []*peer{small, large} {
-			load, err := runLoad(c)
-			if err != nil {
-				return err
+		err := planes(o, func(small, large *peer) error {
+			for i, c := range []*peer{small, large} {
+				load, err := runLoad(c)
+				if err != nil {
+					return err
+				}
+				if err := full[i].round(c, func() (client.Result, error) { return load.Saturate(o.length) }); err != nil {
+					return err
+				}
+				if err := c.settle(); err != nil {
+					return err
+				}
+				if err := paced[i].round(c, func() (client.Result, error) { return load.Pace(o.length, pacedRate) }); err != nil {
+					return err
+				}
+				if err := c.settle(); err != nil {
+					return err
+				}
+				running, pending, err := c.counts()
+				if err != nil {
+					return err
+				}
+				left[i] = fmt.Sprintf("%d tasks run and %d wait", running, pending)
 			}
-			if err := full[i].round(c, func() (client.Result, error) { return load.Saturate(o.length) }); err != nil {
-				return err
-			}
-			if err := c.settle(); err != nil {
-				return err
-			}
-			if err := paced[i].round(c, func() (client.Result, error) { return load.Pace(o.length, pacedRate) }); err != nil {
-				return err
-			}
-			if err := c.settle(); err != nil {
-				return err
-			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	fmt.Printf("\nRunTask of one task, %d connections, the agent at work in the same process\n", connections)
@@ -106,12 +131,8 @@ func measureRun(o options, small, large *peer) (err error) {
 	fmt.Printf("\nRunTask at %d/s, latency from when each was due\n", pacedRate)
 	paced[0].print(fmt.Sprintf("  beside %d tasks", few))
 	paced[1].print(fmt.Sprintf("  beside %d tasks", many))
-	for i, c := range []*peer{small, large} {
-		running, pending, err := c.counts()
-		if err != nil {
-			return err
-		}
-		fmt.Printf("  in the end %d tasks run and %d wait, of those beside %d\n", running, pending, []int{few, many}[i])
+	for i, n := range []int{few, many} {
+		fmt.Printf("  at the end of the last round %s, of those beside %d\n", left[i], n)
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"gantry/bench/alone"
@@ -35,9 +34,7 @@ type options struct {
 
 func main() {
 	if role := child.Role(); role != "" {
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(plane.GCPercent)
-		}
+		plane.TuneHeap()
 		if err := play(role); err != nil {
 			fmt.Fprintln(os.Stderr, "bench/api:", err)
 			os.Exit(1)

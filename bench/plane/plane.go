@@ -20,8 +20,10 @@ import (
 	"gantry"
 	"gantry/bench/client"
 	"gantry/internal/acs"
+	"gantry/internal/agent"
 	"gantry/internal/api"
 	"gantry/internal/ecs"
+	"gantry/internal/heap"
 	"gantry/internal/ledger"
 	"gantry/internal/service"
 	"gantry/internal/store"
@@ -36,8 +38,11 @@ var Place = gantry.Place{Region: "us-east-1", Account: "123456789012"}
 // Root signs the load's requests.
 var Root = &gantry.Principal{AccessKeyID: "AKIABENCHBENCHBENCH0", SecretKey: "a secret for the benchmark", Kind: gantry.RootPrincipal}
 
-// GCPercent is what gantry up sets, and so what benchmarks of a control plane set.
-const GCPercent = 400
+// TuneHeap has garbage collected as gantry up does.
+func TuneHeap() {
+	mib, _ := agent.HostMemory()
+	heap.Tune(context.Background(), mib<<20)
+}
 
 // A Plane is a control plane.
 type Plane struct {

@@ -18,7 +18,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -49,9 +48,7 @@ const (
 
 func main() {
 	if role := child.Role(); role != "" {
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(plane.GCPercent)
-		}
+		plane.TuneHeap()
 		if err := play(role); err != nil {
 			fmt.Fprintf(os.Stderr, "bench/throughput: %s: %v\n", role, err)
 			os.Exit(1)

@@ -7,9 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"regexp"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"gantry"
 	"gantry/internal/agent"
 	"gantry/internal/events"
+	"gantry/internal/heap"
 	"gantry/internal/lifecycle"
 	"gantry/internal/service"
 
@@ -133,24 +132,6 @@ func checkMachineFlags(level, pullBehavior string) error {
 // ask for an image that was never pulled here; ask for one that is not here.
 var pullBehaviors = []string{"default", "always", "once", "prefer-cached"}
 
-// gcPercent lets the heap grow to five times what is alive before it is collected,
-// where Go's default is twice: RunTask costs a quarter less CPU, and a gantry that
-// is idle is no larger for it.
-const gcPercent = 400
-
-// tuneMemory says when garbage is collected: often enough that the heap stays below half
-// of the machine's memory. GOGC and GOMEMLIMIT, where they are set, go before.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		if mib, err := agent.HostMemory(); err == nil {
-			debug.SetMemoryLimit(mib << 20 / 2)
-		}
-	}
-}
-
 // serve is the table of contents: open what is needed in the order data flows, then run until ctx ends.
 func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Writer) error {
 	if err := checkMachineFlags(o.logLevel, o.pullBehavior); err != nil {
@@ -162,7 +143,8 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	if o.taskStartDelay < service.DefaultSettings.StartDelay {
 		return fmt.Errorf("--task-start-delay %s: the first pause is %s already", o.taskStartDelay, service.DefaultSettings.StartDelay)
 	}
-	tuneMemory()
+	mib, _ := agent.HostMemory() // without it the heap has no bound
+	heap.Tune(ctx, mib<<20)
 	if err := checkLoss(o.loss); err != nil {
 		return err
 	}
