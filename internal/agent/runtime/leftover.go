@@ -28,7 +28,7 @@ func (r *Runtime) sweepShims(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	taken, err := filepath.Glob(filepath.Join(r.config.RunDir, "containers", "*", shimDir))
+	taken, err := r.takenShims()
 	if err != nil {
 		return err
 	}
@@ -38,17 +38,29 @@ func (r *Runtime) sweepShims(ctx context.Context) error {
 			dirs = append(dirs, dir)
 		}
 	}
+	// One shim more or less must not keep gantry from starting.
+	if err := r.endShimsIn(ctx, dirs); err != nil {
+		r.log.Warn("a container shim is left over", "error", err)
+	}
+	return nil
+}
+
+// takenShims are the directories of the shims that were taken for a container.
+func (r *Runtime) takenShims() ([]string, error) {
+	return filepath.Glob(filepath.Join(r.config.RunDir, "containers", "*", shimDir))
+}
+
+// endShimsIn ends the shims of directories, and removes these.
+func (r *Runtime) endShimsIn(ctx context.Context, dirs []string) error {
+	var problems []error
 	for _, dir := range dirs {
 		err := r.endShimIn(ctx, dir, ContainerID(filepath.Base(filepath.Dir(dir))))
 		if err == nil {
 			err = os.RemoveAll(dir)
 		}
-		if err != nil {
-			// One shim more or less must not keep gantry from starting.
-			r.log.Warn("a container shim is left over", "error", err)
-		}
+		problems = append(problems, err)
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // endShimIn ends the shim of a directory, if it still runs, and the container of

@@ -66,6 +66,20 @@ func TestDeleteSeesTheShimOff(t *testing.T) {
 	}
 }
 
+// TestDeleteAllEndsShims: a shim that was taken for a container that did not come to be
+// ends with all others.
+func TestDeleteAllEndsShims(t *testing.T) {
+	r, ctx := open(t)
+	taken, err := r.shims.take(filepath.Join(r.stateDir("neverMade"), shimDir))
+	must(t, err)
+	must(t, r.DeleteAll(ctx))
+	select {
+	case <-taken.ended:
+	case <-ctx.Done():
+		t.Error("its shim runs on")
+	}
+}
+
 // TestShimAnswersLate: a shim that is held up for longer than containerd by itself waits
 // for it, as on a busy machine, is not taken for dead: not while its container runs, nor
 // by the next start.

@@ -358,7 +358,8 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 }
 
 // DeleteAll deletes every container and anchor, and every control group, for
-// gantry down. It goes on when one cannot be deleted.
+// gantry down; shims too that were taken for a container that did not come to be. It goes
+// on when one cannot be deleted.
 func (r *Runtime) DeleteAll(ctx context.Context) error {
 	entries, err := r.client.ContainerService().List(r.in(ctx))
 	if err != nil {
@@ -375,7 +376,11 @@ func (r *Runtime) DeleteAll(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(append(problems, group.Wait(), r.cgroups.remove(ctx, r.config.CgroupParent))...)
+	_ = group.Wait() // whose functions tell by problems
+	// One that was taken by a gantry that was killed before containerd had its container.
+	left, err := r.takenShims()
+	problems = append(problems, err, r.endShimsIn(ctx, left), r.cgroups.remove(ctx, r.config.CgroupParent))
+	return errors.Join(problems...)
 }
 
 // plain takes gRPC's wrapping, and what is the same in every message of the
