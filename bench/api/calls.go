@@ -94,29 +94,11 @@ func measureRun(o options) error {
 	var full, paced [2]series
 	var left [2]string
 	for range o.rounds {
-		err := planes(o, func(small, large *peer) error {
+		err := planes(o, func(small, large *peer) (err error) {
 			for i, c := range []*peer{small, large} {
-				load, err := runLoad(c)
-				if err != nil {
+				if left[i], err = runRound(o, c, &full[i], &paced[i]); err != nil {
 					return err
 				}
-				if err := full[i].round(c, func() (client.Result, error) { return load.Saturate(o.length) }); err != nil {
-					return err
-				}
-				if err := c.settle(); err != nil {
-					return err
-				}
-				if err := paced[i].round(c, func() (client.Result, error) { return load.Pace(o.length, pacedRate) }); err != nil {
-					return err
-				}
-				if err := c.settle(); err != nil {
-					return err
-				}
-				running, pending, err := c.counts()
-				if err != nil {
-					return err
-				}
-				left[i] = fmt.Sprintf("%d tasks run and %d wait", running, pending)
 			}
 			return nil
 		})
@@ -135,6 +117,28 @@ func measureRun(o options) error {
 		fmt.Printf("  at the end of the last round %s, of those beside %d\n", left[i], n)
 	}
 	return nil
+}
+
+// runRound calls RunTask as fast as it goes, then at a rate, and says what it has left.
+func runRound(o options, c *peer, full, paced *series) (string, error) {
+	load, err := runLoad(c)
+	if err != nil {
+		return "", err
+	}
+	if err := full.round(c, func() (client.Result, error) { return load.Saturate(o.length) }); err != nil {
+		return "", err
+	}
+	if err := c.settle(); err != nil {
+		return "", err
+	}
+	if err := paced.round(c, func() (client.Result, error) { return load.Pace(o.length, pacedRate) }); err != nil {
+		return "", err
+	}
+	if err := c.settle(); err != nil {
+		return "", err
+	}
+	running, pending, err := c.counts()
+	return fmt.Sprintf("%d tasks run and %d wait", running, pending), err
 }
 
 // round measures once.

@@ -23,7 +23,7 @@ import (
 	"gantry/bench/plane"
 )
 
-// options are the flags; their defaults keep the whole run well below 90 s.
+// options are the flags; their defaults keep the whole run below three minutes.
 type options struct {
 	rounds  int
 	length  time.Duration

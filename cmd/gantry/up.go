@@ -143,7 +143,7 @@ func serve(ctx context.Context, o upOptions, beside companion, out, errOut io.Wr
 	if o.taskStartDelay < service.DefaultSettings.StartDelay {
 		return fmt.Errorf("--task-start-delay %s: the first pause is %s already", o.taskStartDelay, service.DefaultSettings.StartDelay)
 	}
-	mib, _ := agent.HostMemory() // without it the heap has no bound
+	mib, _ := agent.HostMemory() // 0 where it is not known
 	heap.Tune(ctx, mib<<20)
 	if err := checkLoss(o.loss); err != nil {
 		return err
