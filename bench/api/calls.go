@@ -50,33 +50,30 @@ func (s *series) print(name string) {
 		100*s.others.Median(), s.full())
 }
 
-// planes starts the two control planes and hands them to do; they end with it.
-func planes(o options, do func(small, large *peer) error) (err error) {
-	small, err := start(planeRole, wish{few, o.profile})
+// onPlane starts a control plane with so many tasks and hands it to do; it ends with it.
+func onPlane(o options, tasks int, do func(*peer) error) (err error) {
+	p, err := start(planeRole, wish{tasks, o.profile})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, small.End()) }()
-	large, err := start(planeRole, wish{many, o.profile})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, large.End()) }()
-	return do(small, large)
+	defer func() { err = errors.Join(err, p.End()) }()
+	return do(p)
 }
 
 // measureCalls runs the loads on two control planes and the bare server in turns.
 func measureCalls(o options) error {
 	if o.only == "" || o.only == "read" {
 		began := time.Now()
-		err := planes(o, func(small, large *peer) error {
-			fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
-			for _, r := range readings {
-				if err := measureReading(o, small, large, r); err != nil {
-					return err
+		err := onPlane(o, few, func(small *peer) error {
+			return onPlane(o, many, func(large *peer) error {
+				fmt.Printf("two control planes with %d and %d tasks came up in %.1f s\n", few, many, time.Since(began).Seconds())
+				for _, r := range readings {
+					if err := measureReading(o, small, large, r); err != nil {
+						return err
+					}
 				}
-			}
-			return nil
+				return nil
+			})
 		})
 		if err != nil {
 			return err
@@ -88,22 +85,20 @@ func measureCalls(o options) error {
 	return nil
 }
 
-// measureRun takes every round with control planes of its own, since those of the round
-// before have thousands of tasks more.
+// measureRun takes every round with a control plane of its own, alone on the machine: that of
+// the round before has thousands of tasks more.
 func measureRun(o options) error {
 	var full, paced [2]series
 	var left [2]string
 	for range o.rounds {
-		err := planes(o, func(small, large *peer) (err error) {
-			for i, c := range []*peer{small, large} {
-				if left[i], err = runRound(o, c, &full[i], &paced[i]); err != nil {
-					return err
-				}
+		for i, tasks := range []int{few, many} {
+			err := onPlane(o, tasks, func(p *peer) (err error) {
+				left[i], err = runRound(o, p, &full[i], &paced[i])
+				return err
+			})
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 	}
 	fmt.Printf("\nRunTask of one task, %d connections, the agent at work in the same process\n", connections)
@@ -123,6 +118,9 @@ func measureRun(o options) error {
 func runRound(o options, c *peer, full, paced *series) (string, error) {
 	load, err := runLoad(c)
 	if err != nil {
+		return "", err
+	}
+	if err := c.rest(); err != nil {
 		return "", err
 	}
 	if err := full.round(c, func() (client.Result, error) { return load.Saturate(o.length) }); err != nil {
@@ -175,6 +173,22 @@ func (c *peer) counts() (running, pending int32, err error) {
 
 // settleWithin bounds how long the agent may take for what is left of a round.
 const settleWithin = 20 * time.Second
+
+// rest waits until a control plane that has just come up, and goes through all its tasks
+// once, uses less than a tenth of a core.
+func (c *peer) rest() error {
+	const look = 200 * time.Millisecond
+	for end := time.Now().Add(settleWithin); ; {
+		before := measure.CPU(c.Pid())
+		time.Sleep(look)
+		if measure.CPU(c.Pid())-before < look/10 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("the control plane is still busy after %s", settleWithin)
+		}
+	}
+}
 
 // settle waits until the agent has no work, so that the next round is not measured with this one's.
 func (c *peer) settle() error {
