@@ -13,11 +13,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fakeHost is a host on which some ports are taken by other programs.
+// fakeHost is a host on which some ports are taken by other programs, and some lead to another gantry's containers.
 type fakeHost struct {
-	foreign map[hostPort]bool
-	held    map[hostPort]bool
+	foreign   map[hostPort]bool
+	elsewhere map[hostPort]string
+	held      map[hostPort]bool
 }
+
+func (h *fakeHost) neighbours() (map[hostPort]string, error) { return h.elsewhere, nil }
 
 func (h *fakeHost) hold(protocol Protocol, port uint16) (io.Closer, error) {
 	p := hostPort{protocol, port}
@@ -36,15 +39,18 @@ func (c closer) Close() error { return c() }
 // refusal changes nothing, and a dynamic port is refused only when there is none.
 func TestPortBook(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		host := &fakeHost{foreign: map[hostPort]bool{}, held: map[hostPort]bool{}}
+		host := &fakeHost{foreign: map[hostPort]bool{}, elsewhere: map[hostPort]string{}, held: map[hostPort]bool{}}
 		dynamic := PortRange{100, 119}
 		protocols := rapid.SampledFrom([]Protocol{"", TCP, UDP})
 		ports := rapid.Uint16Range(95, 125)
 		for range rapid.IntRange(0, 10).Draw(t, "foreign") {
 			host.foreign[hostPort{rapid.SampledFrom([]Protocol{TCP, UDP}).Draw(t, "protocol"), ports.Draw(t, "port")}] = true
 		}
+		for range rapid.IntRange(0, 5).Draw(t, "elsewhere") {
+			host.elsewhere[hostPort{rapid.SampledFrom([]Protocol{TCP, UDP}).Draw(t, "protocol"), ports.Draw(t, "port")}] = "gantry-other"
+		}
 		reserved := rapid.SliceOfN(ports, 0, 3).Draw(t, "reserved")
-		book := newPortBook(host.hold, dynamic, reserved)
+		book := newPortBook(portHost{host.hold, host.neighbours}, dynamic, reserved)
 		owned := map[SandboxID][]Binding{}
 		t.Repeat(map[string]func(*rapid.T){
 			"bind": func(t *rapid.T) {
@@ -105,7 +111,7 @@ func TestPortBook(t *testing.T) {
 					for _, b := range bindings {
 						for i := range b.hostPorts().Len() {
 							p := hostPort{b.Protocol, b.hostPorts().First + uint16(i)}
-							if all[p] || host.foreign[p] {
+							if all[p] || host.foreign[p] || host.elsewhere[p] != "" {
 								t.Fatalf("%v has two owners", p)
 							}
 							all[p] = true
@@ -125,7 +131,7 @@ func longestRun(h *fakeHost, reserved []uint16, protocol Protocol, r PortRange) 
 	for i := range r.Len() {
 		p := hostPort{protocol, r.First + uint16(i)}
 		run++
-		if h.foreign[p] || h.held[p] || slices.Contains(reserved, p.port) {
+		if h.foreign[p] || h.elsewhere[p] != "" || h.held[p] || slices.Contains(reserved, p.port) {
 			run = 0
 		}
 		longest = max(longest, run)

@@ -45,6 +45,9 @@ const (
 	// DefaultMetadataPort is the port on which the genuine ECS agent serves task metadata.
 	DefaultMetadataPort = 51679
 
+	// namePrefix begins the names of every gantry's bridge and table.
+	namePrefix = "gantry-"
+
 	// maxIDLength keeps "gantry-<id>" within the 15 characters that a network interface's name may have.
 	maxIDLength = 8
 )
@@ -97,7 +100,7 @@ func notIDRune(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')
 }
 
-func (c *Config) bridgeName() string { return "gantry-" + c.ID }
+func (c *Config) bridgeName() string { return namePrefix + c.ID }
 func (c *Config) pinDir() string     { return filepath.Join(c.RunDir, "netns") }
 func (c *Config) pin(id SandboxID) string {
 	return filepath.Join(c.pinDir(), string(id))
@@ -179,7 +182,8 @@ func (n *Network) open(ctx context.Context) (err error) {
 	}
 
 	n.addresses = newAddressBook(n.prefix)
-	n.ports = newPortBook(holdPort, dynamicPorts(), append(unassignablePorts(), n.cfg.ReservedPorts...))
+	host := portHost{holdPort, func() (map[hostPort]string, error) { return neighboursPorts(n.cfg.bridgeName()) }}
+	n.ports = newPortBook(host, dynamicPorts(), append(unassignablePorts(), n.cfg.ReservedPorts...))
 	n.table = newTable(n.cfg.bridgeName(), n.prefix, n.cfg.MetadataPort)
 	for id, a := range records {
 		if a.IP.IsValid() && !n.addresses.claim(a.IP, id) {
@@ -282,7 +286,8 @@ func (n *Network) Attached() []SandboxID {
 }
 
 // Close waits for teardowns under way and lets go of the reserved ports; nothing may be called after or beside it.
-// Containers keep their networks: their host ports work on, though nothing reserves them until the next Open.
+// Containers keep their networks: their host ports work on. Nothing holds these until the next Open, but no other gantry
+// on the host takes what this one's table maps.
 func (n *Network) Close() error {
 	n.background.Wait()
 	if n.ports != nil {

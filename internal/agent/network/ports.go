@@ -13,13 +13,18 @@ type PortInUseError struct {
 	Protocol Protocol
 	// Owner is the container of this gantry that has it; empty if something else on the host does.
 	Owner SandboxID
+	// Table is the nftables table of another gantry, a container of which has it.
+	Table string
 	// Err is the host's own refusal, if it was the host that refused.
 	Err error
 }
 
 func (e *PortInUseError) Error() string {
-	if e.Owner != "" {
+	switch {
+	case e.Owner != "":
 		return fmt.Sprintf("host port %d/%s: port is already in use by container %s", e.Port, e.Protocol, e.Owner)
+	case e.Table != "":
+		return fmt.Sprintf("host port %d/%s: port is already in use by a container of another gantry on this host (nftables table %s)", e.Port, e.Protocol, e.Table)
 	}
 	return fmt.Sprintf("host port %d/%s: port is already in use on this host", e.Port, e.Protocol)
 }
@@ -41,18 +46,28 @@ type held struct {
 // A portBook knows which container has which host ports and finds free ones. Each port it gives is also held on the
 // host, since an address translation alone does not keep another program from listening there.
 type portBook struct {
-	hold     func(Protocol, uint16) (io.Closer, error)
+	host     portHost
 	dynamic  PortRange
 	reserved map[uint16]bool // never dynamic
 
 	mu    sync.Mutex
 	taken map[hostPort]held   // guarded by mu
 	next  map[Protocol]uint16 // guarded by mu; where the search for a dynamic port goes on
+	// elsewhere is what neighbours said when bind began: their tables by port. Guarded by mu.
+	elsewhere map[hostPort]string
 }
 
-func newPortBook(hold func(Protocol, uint16) (io.Closer, error), dynamic PortRange, reserved []uint16) *portBook {
+// A portHost is what a book asks of the host.
+type portHost struct {
+	// hold keeps others on the host from taking the port, until it is closed.
+	hold func(Protocol, uint16) (io.Closer, error)
+	// neighbours is the ports that lead to containers of other gantrys, with the names of their tables.
+	neighbours func() (map[hostPort]string, error)
+}
+
+func newPortBook(host portHost, dynamic PortRange, reserved []uint16) *portBook {
 	b := &portBook{
-		hold:     hold,
+		host:     host,
 		dynamic:  dynamic,
 		reserved: map[uint16]bool{},
 		taken:    map[hostPort]held{},
@@ -67,8 +82,14 @@ func newPortBook(hold func(Protocol, uint16) (io.Closer, error), dynamic PortRan
 // bind gives owner a host port, or as many as the range has, for each request: all of them or none.
 // Fixed ports are taken first, so that a dynamic one never lands on them.
 func (b *portBook) bind(owner SandboxID, requests []PortRequest) (_ []Binding, err error) {
+	if len(requests) == 0 {
+		return nil, nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.elsewhere, err = b.host.neighbours(); err != nil {
+		return nil, fmt.Errorf("find free host ports: %w", err)
+	}
 	defer func() {
 		if err != nil {
 			b.releaseLocked(owner)
@@ -122,6 +143,7 @@ func unbound(r PortRequest) Binding {
 func (b *portBook) retake(owner SandboxID, bindings []Binding) (problems []error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.elsewhere = nil
 	for _, binding := range bindings {
 		ports := binding.hostPorts()
 		for i := range ports.Len() {
@@ -142,7 +164,10 @@ func (b *portBook) takeLocked(owner SandboxID, p hostPort) error {
 	if h, ok := b.taken[p]; ok {
 		return &PortInUseError{Port: p.port, Protocol: p.protocol, Owner: h.owner}
 	}
-	hold, err := b.hold(p.protocol, p.port)
+	if table, ok := b.elsewhere[p]; ok {
+		return &PortInUseError{Port: p.port, Protocol: p.protocol, Table: table}
+	}
+	hold, err := b.host.hold(p.protocol, p.port)
 	if err != nil {
 		return &PortInUseError{Port: p.port, Protocol: p.protocol, Err: err}
 	}

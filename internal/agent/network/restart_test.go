@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -62,10 +63,10 @@ func TestAKilledGantryFindsItsOwn(t *testing.T) {
 	if got := n.Attached(); !slices.Equal(got, []SandboxID{"kept"}) {
 		t.Errorf("attached after the reconciliation: %v", got)
 	}
-	ports, err := netlink.LinkList()
+	links, err := cfg.hostLinks(&netlink.Handle{})
 	must(t, err)
-	if got := slices.DeleteFunc(ports, func(l netlink.Link) bool { return !strings.HasPrefix(l.Attrs().Name, "gv") }); len(got) != 1 {
-		t.Errorf("interfaces after the reconciliation: %d, want that of one container", len(got))
+	if !slices.Equal(links, []string{cfg.hostLink("kept")}) {
+		t.Errorf("interfaces after the reconciliation: %q, want that of one container", links)
 	}
 	expect(t, "after the reconciliation", call(TCP, at("127.0.0.1", kept.Bindings[0].HostPort)), "kept "+n.Gateway().String())
 	expect(t, "ended container's port", call(TCP, at("127.0.0.1", ended.Bindings[0].HostPort)), "no answer")
@@ -92,6 +93,7 @@ func TestAnInterfaceThatWasHalfMade(t *testing.T) {
 	}
 	must(t, n.Close())
 	must(t, Remove(t.Context(), cfg))
+	must(t, Remove(t.Context(), other))
 	if _, err := netlink.LinkByName(cfg.hostLink("a")); !isMissing(err) {
 		t.Errorf("after Remove: %v", err)
 	}
@@ -293,6 +295,38 @@ func TestTwoGantriesLiveSideBySide(t *testing.T) {
 	must(t, two.Reconcile(t.Context(), nil))
 	must(t, two.Remove(context.Background()))
 	expect(t, "first without the second", call(TCP, at("127.0.0.1", a.Bindings[0].HostPort)), "one's "+one.Gateway().String())
+}
+
+// TestStoppedGantryKeepsItsPorts: no other gantry takes a host port of a container that runs on while its own gantry is
+// stopped, so that the container still has it after the restart.
+func TestStoppedGantryKeepsItsPorts(t *testing.T) {
+	world(t)
+	cfg := testConfig(t, "one")
+	stopped, err := Open(t.Context(), cfg)
+	must(t, err)
+	kept := attach(t, stopped, Request{ID: "kept", Mode: ModeBridge, Ports: []PortRequest{{ContainerPort: 80}, {ContainerPort: 53, Protocol: UDP}}})
+	serve(t, kept.NamespacePath, TCP, 80, "kept")
+	port := kept.Bindings[0].HostPort
+	must(t, stopped.Close())
+	conn, err := openNftables()
+	must(t, err)
+	conn.AddTable(&nftables.Table{Name: "gantry-odd", Family: nftables.TableFamilyIPv4}) // somebody else's, whatever it is for
+	must(t, conn.Flush())
+
+	other := open(t, testConfig(t, "two"))
+	ports := []PortRequest{{ContainerPort: 80}, {ContainerPort: 53, Protocol: UDP}}
+	if got := attach(t, other, Request{ID: "dynamic", Mode: ModeBridge, Ports: ports}); got.Bindings[0].HostPort == port || got.Bindings[1].HostPort == kept.Bindings[1].HostPort {
+		t.Errorf("it got %+v, of which the stopped gantry has %+v", got.Bindings, kept.Bindings)
+	}
+	_, err = other.Attach(t.Context(), Request{ID: "fixed", Mode: ModeBridge, Ports: []PortRequest{{ContainerPort: 80, HostPort: port}}})
+	if inUse, ok := errors.AsType[*PortInUseError](err); !ok || inUse.Port != port || inUse.Table != cfg.bridgeName() {
+		t.Errorf("asked for the stopped gantry's port: %v", err)
+	}
+	again := open(t, cfg)
+	expect(t, "after the restart", call(TCP, at("127.0.0.1", port)), "kept "+again.Gateway().String())
+	must(t, again.Reconcile(t.Context(), nil))
+	must(t, again.Remove(context.Background()))
+	attach(t, other, Request{ID: "later", Mode: ModeBridge, Ports: []PortRequest{{ContainerPort: 80, HostPort: port}}})
 }
 
 // traces is all on the host that networks could leave behind.

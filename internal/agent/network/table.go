@@ -88,7 +88,7 @@ func (t *table) kernelTable() *nftables.Table {
 }
 
 // portMap is (protocol, host port) → (container address, container port).
-func (t *table) portMap(kt *nftables.Table) *nftables.Set {
+func portMap(kt *nftables.Table) *nftables.Set {
 	return &nftables.Set{
 		Table:    kt,
 		Name:     "host_ports",
@@ -118,7 +118,7 @@ func (t *table) rebuildLocked() error {
 		kt := conn.AddTable(t.kernelTable()) // so that deleting it cannot fail
 		conn.DelTable(kt)
 		conn.AddTable(kt)
-		ports := t.portMap(kt)
+		ports := portMap(kt)
 		if err := conn.AddSet(ports, nil); err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (t *table) remove(a Attachment) error {
 
 func (t *table) changeLocked(a Attachment, how func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
 	err := t.transactLocked(func(conn *nftables.Conn) error {
-		ports := t.portMap(t.kernelTable())
+		ports := portMap(t.kernelTable())
 		return inChunks(elements(a), func(e []nftables.SetElement) error { return how(conn, ports, e) })
 	})
 	if err != nil {
