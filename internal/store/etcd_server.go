@@ -31,10 +31,7 @@ type member struct {
 	fatal chan error
 	// stopping silences its log.
 	stopping atomic.Bool
-	// roomAt and roomErr are what room last found out, in Unix nanoseconds.
-	roomAt  atomic.Int64
-	roomErr atomic.Pointer[error]
-	quota   int64
+	quota    int64
 }
 
 const (
@@ -52,8 +49,6 @@ const (
 	// roomNeeded is how much the disk must have free for a write: etcd ends itself
 	// when it cannot make its next 64 MiB log segment or grow its database.
 	roomNeeded = 192 << 20
-	// roomEvery is how often the disk is asked.
-	roomEvery = 100 * time.Millisecond
 
 	// memberName is what the embedded etcd calls itself.
 	memberName = "gantry"
@@ -213,25 +208,12 @@ func (m *member) stop() error {
 
 // room refuses while the disk is so full that etcd might not survive a write.
 func (m *member) room() error {
-	now := time.Now().UnixNano()
-	if last := m.roomAt.Load(); now-last < int64(roomEvery) {
-		if err := m.roomErr.Load(); err != nil {
-			return *err
-		}
-		return nil
-	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(filepath.Clean(m.dir), &fs); err != nil {
 		return fmt.Errorf("ask how full the disk of %s is: %w", m.dir, err)
 	}
-	var full *error
 	if free := int64(fs.Bavail) * int64(fs.Bsize); free < roomNeeded {
-		full = new(fmt.Errorf("%w: %s has %d MiB left, of %d needed", ErrDiskFull, m.dir, free>>20, roomNeeded>>20))
-	}
-	m.roomErr.Store(full)
-	m.roomAt.Store(now)
-	if full != nil {
-		return *full
+		return fmt.Errorf("%w: %s has %d MiB left, of %d needed", ErrDiskFull, m.dir, free>>20, roomNeeded>>20)
 	}
 	return nil
 }
