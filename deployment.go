@@ -153,3 +153,16 @@ func (d *Deployment) Over() bool {
 func (d *Deployment) Halted() bool {
 	return d.Over() && d.Rollout().State == ecsapi.DeploymentRolloutStateFailed
 }
+
+// Wanted is the revision that new tasks are of: the rollout's, or, where that has failed for
+// good, the last that completed; "" where there is none but the one that failed.
+func (d *Deployment) Wanted() RevisionID {
+	revision := d.Rollout().Revision
+	switch {
+	case !d.Halted():
+		return revision
+	case d.Fallback == revision:
+		return ""
+	}
+	return d.Fallback
+}

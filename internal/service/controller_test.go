@@ -223,6 +223,44 @@ func TestDaemonFollowsItsInstances(t *testing.T) {
 	})
 }
 
+// When a deployment has failed, the places are those of the revision that is wanted again.
+func TestDaemonAfterAFailedDeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "i1", "i2")
+		breaker := func(s *gantry.Service) {
+			s.Scheduling = ecsapi.SchedulingStrategyDaemon
+			s.Configuration = &ecsapi.DeploymentConfiguration{DeploymentCircuitBreaker: &ecsapi.DeploymentCircuitBreaker{Enable: new(true)}}
+		}
+		b.deploy("1", breaker)
+		b.after(time.Minute)
+		b.want("2 of 1 RUNNING")
+		b.write(func(tx *store.Tx) {
+			if err := store.Instances.Change(tx, "prod/i1", func(i *gantry.Instance) error {
+				i.Attributes = []ecsapi.Attribute{{Name: new("only"), Value: new("here")}}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+			if err := store.Definitions.Change(tx, "web:2", func(d *gantry.Definition) error {
+				d.Wire.PlacementConstraints = []ecsapi.TaskDefinitionPlacementConstraint{{Type: ecsapi.TaskDefinitionPlacementConstraintTypeMemberOf, Expression: new("attribute:only == here")}}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		b.bad["web:2"] = true
+		b.deploy("2", breaker)
+		b.after(time.Hour)
+		if got := b.status(); got != string(ecsapi.ServiceDeploymentStatusStopped) {
+			t.Errorf("the deployment whose tasks fail to start is %s", got)
+		}
+		b.want("2 of 1 RUNNING")
+		if s, _ := store.Services.Get(b.store.View(), "prod/web"); Desired(s, b.history()) != 2 {
+			t.Errorf("%d tasks are desired, on 2 instances", Desired(s, b.history()))
+		}
+	})
+}
+
 // On a DRAINING instance the daemon goes last: when nothing but daemons is left.
 func TestDaemonLeavesLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -13,10 +14,9 @@ import (
 )
 
 // look sees what there is to see of a service, or of one of its task sets; ok is false
-// if it is not there. The
-// service and its tasks are read in tx, so that the decision holds for what is written
-// with it. The container instances come from the newest snapshot: whatever changes
-// there wakes the service again.
+// if it is not there. The service and its tasks are read in tx, so that the decision holds
+// for what is written with it. The container instances come from the newest snapshot:
+// whatever changes there wakes the service again.
 func (c *Controller) look(tx *store.Tx, key string, set *gantry.TaskSet) (look Look, ok bool, err error) {
 	s, ok := store.Services.Get(tx, key)
 	if !ok || s.Status == gantry.ServiceInactive {
@@ -182,10 +182,11 @@ func (c *Controller) room(snap *store.Snapshot, cluster gantry.ClusterName, of m
 }
 
 // hosts are the container instances where a DAEMON service has a place: those of its
-// launch type that satisfy the constraints, whether they have room or not.
+// launch type that satisfy the constraints, its own and those of the task definition that is
+// wanted, whether they have room or not.
 func (c *Controller) hosts(tx *store.Tx, look *Look) (map[gantry.InstanceID]HostState, error) {
 	s := look.Service
-	b, err := c.batch(tx, look, look.Deployment.Rollout().Revision)
+	b, err := c.batch(tx, look, cmp.Or(look.Deployment.Wanted(), look.Deployment.Rollout().Revision))
 	if err != nil {
 		return nil, err
 	}

@@ -174,14 +174,8 @@ type planner struct {
 // rollout is the one under way.
 func (p *planner) rollout() *gantry.Rollout { return p.deployment.Rollout() }
 
-// revision is the one that new tasks are of: the rollout's, or, where that has failed, the
-// last that completed; "" where there is none but the one that failed.
-func (p *planner) revision() gantry.RevisionID {
-	if p.deployment.Halted() {
-		return p.kept()
-	}
-	return p.rollout().Revision
-}
+// revision is the one that new tasks are of.
+func (p *planner) revision() gantry.RevisionID { return p.deployment.Wanted() }
 
 // kept is the revision whose tasks make up for what is missing while the deployment is not
 // a success: the last that completed, of a REPLICA service while it goes on. "" for none.
