@@ -204,6 +204,7 @@ func (s *server) profile(p profile) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		runtime.GC() // a profile tells what the last collection left
 		return nil, errors.Join(pprof.WriteHeapProfile(f), f.Close())
 	}
 	var err error
