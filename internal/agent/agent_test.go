@@ -365,6 +365,11 @@ func TestAManifestThatNamesAnEndedTaskIsToldSo(t *testing.T) {
 	h.plane.Payload("p1", 1, run(taskA, "short"), run(taskB, "web"))
 	h.plane.Change(taskA, "STOPPED")
 	h.plane.Change(taskB, "RUNNING")
+	within, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := h.agent.AwaitEndTold(within, taskA); err != nil {
+		t.Fatalf("the end of the task was told and answered, and the agent does not know: %v", err)
+	}
 	before := len(h.plane.Changes(taskA))
 	var named []acsapi.TaskIdentifier
 	for _, arn := range []string{taskA, taskB} {
