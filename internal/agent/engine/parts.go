@@ -30,7 +30,7 @@ type Image struct {
 type Containers interface {
 	// Create makes a container that does not run yet. A half-made container of the same id is replaced.
 	Create(ctx context.Context, spec *Spec) error
-	// Start starts a created container.
+	// Start starts a created container. Its end is never before startedAt.
 	Start(ctx context.Context, id string) (startedAt time.Time, err error)
 	// Restart starts a container that has ended once more, with what it wrote to its file system.
 	Restart(ctx context.Context, id string) (startedAt time.Time, err error)

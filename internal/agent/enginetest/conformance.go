@@ -54,12 +54,12 @@ func Conform(t *testing.T, s Subject) {
 			t.Errorf("%s: %s, want %s", what, got, want)
 		}
 	}
-	wait := func(id string, code int32) {
+	wait := func(id string, code int32, startedAt time.Time) {
 		t.Helper()
 		exit, err := s.Containers.Wait(ctx, id)
 		must(err)
-		if exit.Code != code || exit.At.IsZero() || exit.OOMKilled {
-			t.Errorf("%s ended with %+v, want code %d", id, exit, code)
+		if exit.Code != code || exit.At.Before(startedAt) || exit.OOMKilled {
+			t.Errorf("%s, started at %v, ended with %+v, want code %d", id, startedAt, exit, code)
 		}
 	}
 	id := func(n string) string { return "c0ffee0000000000000000000000000000000000000000000000000000000" + n }
@@ -79,8 +79,8 @@ func Conform(t *testing.T, s Subject) {
 	if startedAt.Before(before) || startedAt.After(time.Now()) {
 		t.Errorf("started at %v", startedAt)
 	}
-	wait(ends, 3)
-	wait(ends, 3) // however often one asks
+	wait(ends, 3, startedAt)
+	wait(ends, 3, startedAt) // however often one asks
 	expect("ended", ends, engine.FoundExited)
 	if err := s.Containers.Stop(ctx, ends, ""); err != nil {
 		t.Errorf("a signal to an ended container: %v", err)
@@ -88,9 +88,9 @@ func Conform(t *testing.T, s Subject) {
 	if _, err := s.Containers.Start(ctx, ends); err == nil {
 		t.Error("an ended container was started, not restarted")
 	}
-	_, err = s.Containers.Restart(ctx, ends)
+	startedAt, err = s.Containers.Restart(ctx, ends)
 	must(err)
-	wait(ends, 3)
+	wait(ends, 3, startedAt)
 	must(s.Containers.Delete(ctx, ends))
 	expect("deleted", ends, "absent")
 	must(s.Containers.Delete(ctx, ends)) // what is not there is no error
@@ -109,13 +109,13 @@ func Conform(t *testing.T, s Subject) {
 
 	deaf := id("003")
 	must(s.Containers.Create(ctx, s.Spec("deaf", deaf)))
-	_, err = s.Containers.Start(ctx, deaf)
+	startedAt, err = s.Containers.Start(ctx, deaf)
 	must(err)
 	s.Ready(t, deaf)
 	must(s.Containers.Stop(ctx, deaf, ""))
 	expect("asked to end", deaf, engine.FoundRunning)
 	must(s.Containers.Kill(ctx, deaf))
-	wait(deaf, 137)
+	wait(deaf, 137, startedAt)
 	must(s.Containers.Delete(ctx, deaf))
 
 	request := engine.AttachRequest{ContainerID: id("004"), Mode: "bridge", Ports: []engine.Ports{{Container: 80, Count: 1, Protocol: "tcp"}}}

@@ -63,18 +63,22 @@ func (m containers) Create(ctx context.Context, s *engine.Spec) error {
 	return asReason(err)
 }
 
+// Start tells the time before the runtime was asked, as Docker does: a container may have ended when it answers, on a busy
+// machine long ago, and has not run less than its program did.
 func (m containers) Start(ctx context.Context, id string) (time.Time, error) {
+	startedAt := time.Now()
 	if _, err := m.Runtime.Start(ctx, runtime.ContainerID(id)); err != nil {
 		return time.Time{}, asReason(err)
 	}
-	return time.Now(), nil
+	return startedAt, nil
 }
 
 func (m containers) Restart(ctx context.Context, id string) (time.Time, error) {
+	startedAt := time.Now()
 	if _, err := m.Runtime.Restart(ctx, runtime.ContainerID(id)); err != nil {
 		return time.Time{}, asReason(err)
 	}
-	return time.Now(), nil
+	return startedAt, nil
 }
 
 func (m containers) Wait(ctx context.Context, id string) (engine.Exit, error) {
