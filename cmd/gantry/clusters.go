@@ -14,9 +14,10 @@ import (
 )
 
 // joinTimeout bounds how long CreateCluster waits for this machine to join, which takes
-// a moment, and on a busy machine seconds. If it takes longer the cluster is there all
-// the same, and the machine comes later. Clients wait for a minute.
-const joinTimeout = 20 * time.Second
+// a moment, and on a busy machine with a slow disk, which has to write ten times for it,
+// half a minute. If it takes longer the cluster is there all the same, and the machine
+// comes later. Clients wait for a minute.
+const joinTimeout = 45 * time.Second
 
 // makeDefault makes the cluster `default` on the very first start, as AWS has one
 // in every account that ever looked at ECS.

@@ -24,8 +24,9 @@ import (
 const (
 	// stopWithin is how long a running gantry may take to stop when it is asked to.
 	stopWithin = 20 * time.Second
-	// killWithin is how long it may take once it was killed.
-	killWithin = 5 * time.Second
+	// killWithin is how long it may take once it was killed: what it has under way at the
+	// disk the kernel lets finish first.
+	killWithin = time.Minute
 	// reasonDown is the stoppedReason of the tasks that gantry down ends.
 	reasonDown = "Stopped by gantry down"
 )

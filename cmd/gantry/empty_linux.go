@@ -23,9 +23,14 @@ import (
 // that people give, and then some.
 const emptyWithin = 3 * time.Minute
 
-// tellWithin bounds how long a control plane may take to hear of the tasks' ends: one
-// that cannot be reached hears of them when the agent is started again.
-const tellWithin = 5 * time.Second
+// tellWithin bounds how long a control plane elsewhere may take to hear of the tasks'
+// ends: one that cannot be reached hears of them when the agent is started again.
+// tellOwnWithin is for the control plane in this process, which can be: what it has not
+// written down by then, as on a full disk, ends without an exit code.
+const (
+	tellWithin    = 5 * time.Second
+	tellOwnWithin = 30 * time.Second
+)
 
 // emptyMachine stops every task on this machine, each as its definition wants to
 // be stopped, and takes back what gantry made here. No other gantry runs. The
@@ -42,7 +47,7 @@ func emptyMachine(ctx context.Context, d dataDir, id *identity, c *control, ln n
 	stopping, cancel := context.WithTimeout(ctx, emptyWithin)
 	defer cancel()
 	if c == nil {
-		_, err = m.stopAll(stopping)
+		_, err = m.stopAll(stopping, tellWithin)
 	} else {
 		err = m.stopAllServed(stopping, ln)
 	}
@@ -85,7 +90,7 @@ func (m *linuxMachine) stopAllServed(ctx context.Context, ln net.Listener) error
 	serving, end := context.WithCancel(ctx)
 	var door errgroup.Group
 	door.Go(func() error { return m.control.run(serving, ln, m) })
-	_, err := m.stopAll(ctx)
+	_, err := m.stopAll(ctx, tellOwnWithin)
 	end()
 	if served := door.Wait(); !errors.Is(served, context.Canceled) {
 		err = errors.Join(err, served)
@@ -94,7 +99,8 @@ func (m *linuxMachine) stopAllServed(ctx context.Context, ln net.Listener) error
 }
 
 // stopAll stops the tasks of every cluster by the agents that know them, and is their number.
-func (h *host) stopAll(ctx context.Context) (stopped int, err error) {
+// So long the control plane may take to hear of it.
+func (h *host) stopAll(ctx context.Context, telling time.Duration) (stopped int, err error) {
 	folders, err := filepath.Glob(h.dir.file(agentFolder, "*", credentialsFile))
 	if err != nil {
 		return 0, err
@@ -107,7 +113,7 @@ func (h *host) stopAll(ctx context.Context) (stopped int, err error) {
 	for _, f := range folders {
 		cluster := gantry.ClusterName(filepath.Base(filepath.Dir(f)))
 		g.Go(func() error {
-			n, err := h.stopCluster(ctx, cluster)
+			n, err := h.stopCluster(ctx, cluster, telling)
 			count.Add(int64(n))
 			if err != nil {
 				return fmt.Errorf("stop the tasks of cluster %s: %w", cluster, err)
@@ -123,7 +129,7 @@ func (h *host) stopAll(ctx context.Context) (stopped int, err error) {
 	return int(count.Load()), err
 }
 
-func (h *host) stopCluster(ctx context.Context, cluster gantry.ClusterName) (stopped int, err error) {
+func (h *host) stopCluster(ctx context.Context, cluster gantry.ClusterName, telling time.Duration) (stopped int, err error) {
 	keys, err := readCredentials(h.dir.file(agentFolder, string(cluster), credentialsFile))
 	if err != nil {
 		return 0, fmt.Errorf("read the agent's key: %w", err)
@@ -140,7 +146,7 @@ func (h *host) stopCluster(ctx context.Context, cluster gantry.ClusterName) (sto
 	running, end := context.WithCancel(ctx)
 	var g errgroup.Group
 	g.Go(func() error { return drivers.Run(running) })
-	err = a.StopAll(ctx, tellWithin)
+	err = a.StopAll(ctx, telling)
 	end()
 	if shipped := g.Wait(); !errors.Is(shipped, context.Canceled) {
 		err = errors.Join(err, shipped)

@@ -128,7 +128,7 @@ func emptyRemote(ctx context.Context, cfg hostConfig, h *home.Home) (stopped int
 	}
 	stopping, cancel := context.WithTimeout(ctx, emptyWithin)
 	defer cancel()
-	stopped, err = m.stopAll(stopping)
+	stopped, err = m.stopAll(stopping, tellWithin)
 	if err != nil {
 		m.log.Error("some tasks did not stop in order", "error", err)
 	}

@@ -208,8 +208,8 @@ func (c cgroups) checkSwap(limits Resources) error {
 }
 
 // cgroupPatience is how long a group may stay busy after its last process was
-// seen to end: the kernel empties it a moment later.
-const cgroupPatience = 2 * time.Second
+// seen to end: the kernel empties it a moment later, on a busy machine some moments.
+const cgroupPatience = 20 * time.Second
 
 // remove takes away a group and the empty groups below it, in every tree.
 func (c cgroups) remove(ctx context.Context, group string) error {
