@@ -111,6 +111,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	serves, prints, third := s.launch(t, "default", web), s.launch(t, "default", worker), s.launch(t, "default", worker)
 	port := *describeTask(t, c, "default", serves).Containers[0].NetworkBindings[0].HostPort
+	eventually(t, "the web server to listen", func() (bool, string) { body, err := get(port); return err == nil, body })
 	pids := s.pids(t)
 
 	s.leave(t, shortOfDisk)

@@ -1,10 +1,10 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
@@ -29,6 +29,11 @@ func TestDownHearsLastWords(t *testing.T) {
 		if err := runningWaiter(s.sdk()).Wait(t.Context(), in, stateWithin); err != nil {
 			t.Fatal(err)
 		}
+		stream := "p/worker/" + id(arn)
+		eventually(t, "it to mind its signals", func() (bool, string) {
+			said := s.printed(t, "words", stream)
+			return slices.Contains(said, "web: listens on port 8080"), fmt.Sprint(said)
+		})
 		if dead {
 			s.kill()
 		}
@@ -45,15 +50,7 @@ func TestDownHearsLastWords(t *testing.T) {
 		if code := task.Containers[0].ExitCode; code == nil || *code != 0 {
 			t.Errorf("dead %t: the container's exit code is %v, want 0", dead, code)
 		}
-		stream := "p/worker/" + id(arn)
-		events, err := s.logs().GetLogEvents(t.Context(), &cloudwatchlogs.GetLogEventsInput{LogGroupName: new("words"), LogStreamName: &stream})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var said []string
-		for _, e := range events.Events {
-			said = append(said, *e.Message)
-		}
+		said := s.printed(t, "words", stream)
 		if !slices.Contains(said, "web: stops gracefully") {
 			t.Errorf("dead %t: its last words are missing: %q", dead, said)
 		}

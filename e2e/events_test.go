@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -186,7 +187,8 @@ func TestDestination(t *testing.T) {
 	eventually(t, "the events", func() (bool, string) {
 		mu.Lock()
 		defer mu.Unlock()
-		return strings.Join(got, " ") == strings.Join(want, " "), fmt.Sprint(got)
+		once := slices.Compact(slices.Clone(got)) // one whose answer came too late comes again
+		return strings.Join(once, " ") == strings.Join(want, " "), fmt.Sprint(got)
 	})
 }
 

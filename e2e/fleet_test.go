@@ -40,8 +40,8 @@ var fleets atomic.Int32
 // zones are those that the machines of a fleet are in, in turn.
 var zones = []string{"us-east-1a", "us-east-1b", "us-east-1c"}
 
-// newFleet starts a server and so many machines, and takes everything down with the
-// test. Flags are the server's.
+// newFleet starts a server and so many machines, whose agents are connected then, and
+// takes everything down with the test. Flags are the server's.
 func newFleet(t *testing.T, size int, flags ...string) *fleet {
 	t.Helper()
 	need(t, "ip")
@@ -71,6 +71,12 @@ func newFleet(t *testing.T, size int, flags ...string) *fleet {
 	all.Wait()
 	if err := errors.Join(joined...); err != nil {
 		t.Fatal(err)
+	}
+	for _, m := range f.machines {
+		eventually(t, m.address+" to be connected", func() (bool, string) {
+			i := describeInstance(t, f.sdk(), "default", m.instance)
+			return i.AgentConnected, fmt.Sprint(*i.Status, i.AgentConnected)
+		})
 	}
 	return f
 }

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,15 +22,22 @@ func TestHealth(t *testing.T) {
 	}
 	t.Run("healthy, then not", func(t *testing.T) {
 		t.Parallel()
-		web := types.ContainerDefinition{Name: aws.String("web"), Image: aws.String("gantry/sample-web:latest"), Memory: aws.Int32(64),
-			Environment: pairs("FAIL_HEALTH_AFTER=25s")}
-		j := s.job(t, check(web, "CMD", "/web", "check"), helper(s.probe("unchecked", "wait")))
+		web := check(s.probe("web", "wait"), "CMD", "/probe", "need=/data/well")
+		web.HealthCheck.StartPeriod = aws.Int32(300)
+		j := s.job(t, web, helper(s.probe("unchecked", "wait")))
+		dir := t.TempDir()
+		j.in.Volumes = []types.Volume{hostVolume("data", dir)}
+		j.in.ContainerDefinitions[0].MountPoints = []types.MountPoint{mountPoint("data", "/data")}
 		if task := j.start().running(); task.HealthStatus != types.HealthStatusUnknown {
-			t.Errorf("before its first check: %s", tell(task))
+			t.Errorf("before a check went well: %s", tell(task))
 		}
+		write(t, filepath.Join(dir, "well"), "")
 		if task := j.until("to be HEALTHY", is("web", types.HealthStatusHealthy)); task.HealthStatus != types.HealthStatusHealthy ||
 			part(t, task, "unchecked").HealthStatus != types.HealthStatusUnknown {
 			t.Error(tell(task))
+		}
+		if err := os.Remove(filepath.Join(dir, "well")); err != nil {
+			t.Fatal(err)
 		}
 		task := j.until("to be UNHEALTHY", is("web", types.HealthStatusUnhealthy))
 		if task.HealthStatus != types.HealthStatusUnhealthy || *task.DesiredStatus != "RUNNING" {

@@ -58,9 +58,10 @@ func TestTaskLimits(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		eater := types.ContainerDefinition{Name: aws.String("eater"), Image: aws.String("gantry/sample-eater:latest"), Environment: pairs("EAT_MIB=128", "EAT_STEP=1ms")}
-		sibling := s.probe("sibling", "wait", "exit=4")
+		sibling := s.probe("sibling", "write=/tmp/minds:", "wait", "exit=4")
 		sibling.Memory = nil
-		j := s.job(t, eater, sibling)
+		sibling.HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/probe", "need=/tmp/minds"}, Interval: aws.Int32(5), Timeout: aws.Int32(20), Retries: aws.Int32(10)}
+		j := s.job(t, after(eater, "sibling", types.ContainerConditionHealthy), sibling) // which minds its signals by then
 		j.in.Memory = aws.String("64")
 		task := j.start().stopped()
 		exited(t, task, "eater", 137)
@@ -76,7 +77,7 @@ func TestTaskLimits(t *testing.T) {
 		t.Parallel()
 		const stats = "get=$ECS_CONTAINER_METADATA_URI_V4/task/stats"
 		burner := types.ContainerDefinition{Name: aws.String("burner"), Image: aws.String("gantry/sample-burner:latest"), Memory: aws.Int32(32)}
-		j := s.job(t, burner, s.probe("probe", "sleep=3s", stats, "sleep=5s", stats))
+		j := s.job(t, burner, s.probe("probe", "measured", stats, "sleep=5s", "measured", stats))
 		j.in.Cpu, j.in.Memory = aws.String("256"), aws.String("128")
 		task := j.start().stopped()
 		var samples []map[string]stat

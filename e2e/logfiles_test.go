@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -88,11 +90,23 @@ func TestGantryLogs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := s.job(t, s.probe("probe", "out=one", "sleep=10s", "out=two", "raw=three"))
+			j := s.job(t, s.probe("probe", "out=one", "await=/gate/go", "out=two", "raw=three"))
 			j.in.ContainerDefinitions[0].LogConfiguration = configuration
+			open := j.gate()
 			j.start().running()
 			// Followed from its beginning to its end, by the beginning of the task's id.
-			out, err := s.gantry("logs", "--follow", id(j.arn)[:12])
+			followed := new(output)
+			ctx, cancel := context.WithTimeout(t.Context(), stateWithin)
+			defer cancel()
+			follow := exec.CommandContext(ctx, program(), "logs", "--follow", id(j.arn)[:12], "--data-dir", s.dir)
+			follow.Env, follow.Stdout, follow.Stderr = clean(), followed, os.Stderr
+			if err := follow.Start(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the first line", func() (bool, string) { out := followed.String(); return out == "one\n", out })
+			open("go")
+			err := follow.Wait()
+			out := followed.String()
 			if want := "one\ntwo\nthree"; err != nil || strings.TrimSpace(out) != want {
 				t.Errorf("followed: %q, %v", out, err)
 			}
@@ -133,7 +147,7 @@ func TestPrintsWhileGantryIsDead(t *testing.T) {
 	}
 	const count = 1_000_000 // of 100 bytes
 	dir := t.TempDir()
-	j := s.job(t, s.probe("probe", "write=/data/begun:", "sleep=3s", fmt.Sprintf("lines=%d", count), "write=/data/done:", "wait"))
+	j := s.job(t, s.probe("probe", "write=/data/begun:", "await=/data/go", fmt.Sprintf("lines=%d", count), "write=/data/done:", "wait"))
 	j.in.Volumes = []types.Volume{hostVolume("data", dir)}
 	c := &j.in.ContainerDefinitions[0]
 	c.MountPoints = []types.MountPoint{mountPoint("data", "/data")}
@@ -147,6 +161,7 @@ func TestPrintsWhileGantryIsDead(t *testing.T) {
 	}
 	eventually(t, "the container to begin", there("begun"))
 	s.kill()
+	write(t, filepath.Join(dir, "go"), "")
 	eventually(t, "the container to have printed all, while gantry is dead", there("done"))
 	if err := s.start(); err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func TestLostMachine(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the lost task: %s", tell(lost))
 	}
-	if after := gone.Sub(began); after > 30*time.Second {
+	if after := gone.Sub(began); after > time.Minute { // it takes half of that, and two minutes by the heartbeat
 		t.Errorf("that a machine is cut off was noticed after %s", after)
 	}
 	if waited := lost.StoppedAt.Sub(gone); waited < patience {
@@ -98,19 +98,19 @@ func (f *fleet) connectivity(t *testing.T, m *machine, task string, want types.C
 // and the service says why, until one is set to DRAINING.
 func TestManyLostMachines(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 3, "--replace-lost-after", "4s")
+	f := newFleet(t, 3, "--replace-lost-after", "15s") // both are known to be gone by then
 	f.load(t, "worker")
 	f.aws(t, "ecs", "create-service", "--cluster", "default", "--service-name", "web", "--task-definition", f.define(t, nil), "--desired-count", "3",
 		"--placement-strategy", "type=spread,field=instanceId")
 	f.aws(t, "ecs", "wait", "services-stable", "--cluster", "default", "--services", "web")
 	tasks := f.serviceTasks(t)
 	first, second := f.at(t, *tasks[0].ContainerInstanceArn), f.at(t, *tasks[1].ContainerInstanceArn)
-	first.kill()
-	second.kill()
-	eventually(t, "the service says why nothing is replaced", func() (bool, string) {
-		sv := describeService(t, f.sdk(), "default", "web")
-		return strings.Contains(*sv.Events[0].Message, "too many of the cluster's agents are disconnected at once"), showService(sv)
-	})
+	for _, m := range []*machine{first, second} {
+		if err := m.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.says(t, "web", "too many of the cluster's agents are disconnected at once")
 	if now := f.serviceTasks(t); !slices.EqualFunc(now, tasks, func(a, b types.Task) bool { return *a.TaskArn == *b.TaskArn }) {
 		t.Error("something was replaced")
 	}

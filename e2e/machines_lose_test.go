@@ -72,11 +72,13 @@ func TestAgentKilled(t *testing.T) {
 	a, b := f.machines[0].instance, f.machines[1].instance
 	both := func(count map[string]int) bool { return count[a] == 1 && count[b] == 1 }
 	before := f.steady(t, "web", both)
-	ends := f.job(t, f.probe("probe", "list=/tmp", "sleep=10s", "exit=7"))
+	ends := f.job(t, f.probe("probe", "list=/tmp", "await=/gate/end", "exit=7"))
+	end := ends.gate()
 	ends.run.PlacementConstraints = []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: aws.String("attribute:machine == m0")}}
 	probe := part(t, ends.start().running(), "probe")
 	ends.saying("probe", "list=/tmp")
 	f.machines[0].kill()
+	end("end")
 	eventually(t, "the agent to be known as gone", func() (bool, string) {
 		i := describeInstance(t, f.sdk(), "default", a)
 		return !i.AgentConnected, fmt.Sprint(i.AgentConnected)
@@ -136,10 +138,13 @@ func TestServerAwayWhileATaskEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)
 	f.load(t, "probe")
-	j := f.job(t, f.probe("probe", "list=/tmp", "sleep=10s", "exit=9")).start()
+	j := f.job(t, f.probe("probe", "list=/tmp", "await=/gate/end", "exit=9"))
+	end := j.gate()
+	j.start()
 	probe := part(t, j.running(), "probe")
 	j.saying("probe", "list=/tmp")
 	f.kill()
+	end("end")
 	untilNoted(t, probe)
 	back := time.Now()
 	if err := f.start(); err != nil {
@@ -161,6 +166,7 @@ func TestRevokedAgent(t *testing.T) {
 	m := f.machines[0]
 	j := f.job(t, f.probe("probe", "list=/tmp", "wait")).start()
 	j.running()
+	j.saying("probe", "list=/tmp") // it minds its signals from now on
 	began := time.Now()
 	if out, err := f.gantry("agent", "revoke", m.instance); err != nil || !strings.Contains(out, m.instance) {
 		t.Fatalf("%s, %v", out, err)

@@ -53,8 +53,8 @@ func TestTaskMetadata(t *testing.T) {
 	t.Parallel()
 	s := gantry(t)
 	const v4, v3 = "get=$ECS_CONTAINER_METADATA_URI_V4", "get=$ECS_CONTAINER_METADATA_URI"
-	c := s.probe("probe", aWhile, v4, v4+"/task", v4+"/taskWithTags", v3, v3+"/task", v4+"/nothing",
-		"sleep=8s", v4+"/stats", v4+"/task/stats", v3+"/stats", v3+"/task/stats", "list=/tmp", "wait") // samples are taken now and then
+	c := s.probe("probe", untilKnown, v4, v4+"/task", v4+"/taskWithTags", v3, v3+"/task", v4+"/nothing",
+		"measured", v4+"/stats", v4+"/task/stats", v3+"/stats", v3+"/task/stats", "list=/tmp", "wait")
 	c.PortMappings = []types.PortMapping{{ContainerPort: aws.Int32(8080), HostPort: aws.Int32(18180)}}
 	j := s.job(t, c)
 	j.in.Cpu, j.in.Memory = aws.String("512"), aws.String("256")
@@ -140,7 +140,7 @@ func TestStatsWithoutLimit(t *testing.T) {
 	t.Parallel()
 	const stats = "get=$ECS_CONTAINER_METADATA_URI_V4/stats"
 	s := gantry(t)
-	c := s.probe("probe", "sleep=3s", stats, "list=/tmp", "wait")
+	c := s.probe("probe", "measured", stats, "list=/tmp", "wait")
 	c.Memory, c.MemoryReservation = nil, aws.Int32(16)
 	j := s.job(t, c)
 	j.start()

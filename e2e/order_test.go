@@ -23,8 +23,8 @@ func helper(c types.ContainerDefinition) types.ContainerDefinition {
 	return c
 }
 
-// aWhile is how a probe lets the agent note that it runs.
-const aWhile = "sleep=5s"
+// untilKnown is how a probe lets the agent note that it runs.
+const untilKnown = "known"
 
 // metadataTimes is how a probe tells when each container of its task started and ended.
 const metadataTimes = "get=$ECS_CONTAINER_METADATA_URI_V4/task"
@@ -59,7 +59,7 @@ func TestDependsOn(t *testing.T) {
 	s := gantry(t)
 	t.Run("START", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionStart), s.probe("first", "wait"))
+		j := s.job(t, after(s.probe("second", untilKnown, metadataTimes), "first", types.ContainerConditionStart), s.probe("first", "wait"))
 		j.start().stopped()
 		when := timesOf(t, j.said("second"))
 		if first := when["first"].StartedAt; first.IsZero() || !when["second"].StartedAt.After(first) {
@@ -68,7 +68,7 @@ func TestDependsOn(t *testing.T) {
 	})
 	t.Run("COMPLETE", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, helper(s.probe("first", "sleep=1s", "exit=3")), after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionComplete))
+		j := s.job(t, helper(s.probe("first", "sleep=1s", "exit=3")), after(s.probe("second", untilKnown, metadataTimes), "first", types.ContainerConditionComplete))
 		task := j.start().stopped()
 		exited(t, task, "first", 3)
 		exited(t, task, "second", 0)
@@ -79,7 +79,7 @@ func TestDependsOn(t *testing.T) {
 	})
 	t.Run("SUCCESS", func(t *testing.T) {
 		t.Parallel()
-		j := s.job(t, helper(s.probe("first", "sleep=1s")), after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionSuccess))
+		j := s.job(t, helper(s.probe("first", "sleep=1s")), after(s.probe("second", untilKnown, metadataTimes), "first", types.ContainerConditionSuccess))
 		exited(t, j.start().stopped(), "second", 0)
 	})
 	t.Run("SUCCESS that does not come", func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestDependsOn(t *testing.T) {
 		t.Parallel()
 		first := s.probe("first", "sleep=3s", "write=/tmp/ok:", "wait")
 		first.HealthCheck = &types.HealthCheck{Command: []string{"CMD", "/probe", "need=/tmp/ok"}, Interval: aws.Int32(5), Timeout: aws.Int32(20), Retries: aws.Int32(10)}
-		j := s.job(t, first, after(s.probe("second", aWhile, metadataTimes), "first", types.ContainerConditionHealthy))
+		j := s.job(t, first, after(s.probe("second", untilKnown, metadataTimes), "first", types.ContainerConditionHealthy))
 		task := j.start().stopped()
 		exited(t, task, "second", 0)
 		when := timesOf(t, j.said("second"))
@@ -119,6 +119,7 @@ func TestDependsOn(t *testing.T) {
 		t.Parallel()
 		j := s.job(t, s.probe("first", "list=/tmp", "wait", "out=gone"), after(s.probe("second", "list=/tmp", "wait", "sleep=2s", "out=gone"), "first", types.ContainerConditionStart))
 		j.start().saying("second", "list=/tmp")
+		j.saying("first", "list=/tmp")
 		j.stop()
 		at := func(container string) int64 {
 			events := j.s.events(t, probeGroup, "p/"+container+"/"+id(j.arn))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,22 @@ func (j *job) start() *job {
 		}
 	})
 	return j
+}
+
+// gate gives the containers of a job a folder /gate. What open makes there a step "await=/gate/NAME" waits for, so that a
+// container goes on when the test is ready for it, however slow the machine is.
+func (j *job) gate() (open func(name string)) {
+	j.t.Helper()
+	dir := j.t.TempDir()
+	j.in.Volumes = append(j.in.Volumes, hostVolume("gate", dir))
+	for i := range j.in.ContainerDefinitions {
+		c := &j.in.ContainerDefinitions[i]
+		c.MountPoints = append(c.MountPoints, mountPoint("gate", "/gate"))
+	}
+	return func(name string) {
+		j.t.Helper()
+		write(j.t, filepath.Join(dir, name), "")
+	}
 }
 
 // look describes the task.

@@ -17,9 +17,10 @@ func TestServiceWithTheCLI(t *testing.T) {
 	s.aws(t, "ecs", "create-service", "--cluster", cluster, "--service-name", "web", "--task-definition", definition, "--desired-count", "2")
 	stable := []string{"ecs", "wait", "services-stable", "--cluster", cluster, "--services", "web"}
 	s.aws(t, stable...)
-	if got := describeService(t, s.sdk(), cluster, "web"); got.RunningCount != 2 || got.PendingCount != 0 || len(got.Deployments) != 1 || got.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
+	if got := describeService(t, s.sdk(), cluster, "web"); got.RunningCount != 2 || got.PendingCount != 0 || len(got.Deployments) != 1 {
 		t.Fatalf("stable, and not so: %s", showService(got))
 	}
+	s.completed(t, cluster, "web")
 	s.aws(t, "ecs", "update-service", "--cluster", cluster, "--service", "web", "--desired-count", "3")
 	s.aws(t, stable...)
 	second := s.define(t, nil)
@@ -33,6 +34,17 @@ func TestServiceWithTheCLI(t *testing.T) {
 	s.aws(t, stable...)
 	s.aws(t, "ecs", "delete-service", "--cluster", cluster, "--service", "web")
 	s.aws(t, "ecs", "wait", "services-inactive", "--cluster", cluster, "--services", "web")
+}
+
+// completed waits until the only deployment of a service is told COMPLETED: a moment after its tasks run, which is all that
+// clients wait for.
+func (s *server) completed(t *testing.T, cluster, service string) (sv types.Service) {
+	t.Helper()
+	eventually(t, "the deployment of "+service+" to be COMPLETED", func() (bool, string) {
+		sv = describeService(t, s.sdk(), cluster, service)
+		return len(sv.Deployments) == 1 && sv.Deployments[0].RolloutState == types.DeploymentRolloutStateCompleted, showService(sv)
+	})
+	return sv
 }
 
 // describeService is one service as DescribeServices shows it.

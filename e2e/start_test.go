@@ -197,23 +197,22 @@ func TestTwoGantries(t *testing.T) {
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	s := own(t)
-	s.load(t, "web", "crasher")
+	s.load(t, "web", "probe")
 	web := s.define(t, func(in *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) {
 		*in.Family += "-web"
 		*c.Image = "gantry/sample-web:latest"
 		c.PortMappings = []types.PortMapping{{ContainerPort: new(int32(8080))}}
 	})
-	crasher := s.define(t, func(in *ecs.RegisterTaskDefinitionInput, c *types.ContainerDefinition) {
-		*in.Family += "-crasher"
-		*c.Image = "gantry/sample-crasher:latest"
-		c.Environment = pairs("CRASH_AFTER=1500ms", "EXIT_CODE=7")
-	})
 	runs := s.launch(t, "default", web)
-	ends := s.launch(t, "default", crasher)
+	ends := s.job(t, s.probe("ends", "out=it begins", "await=/gate/end", "out=it ends", "exit=7"))
+	ends.in.ContainerDefinitions[0].LogConfiguration = nil
+	end := ends.gate()
+	ends.start().running()
 	before := describeTask(t, s.sdk(), "default", runs)
 	runtimeID := *before.Containers[0].RuntimeId
 	was := s.pids(t)[runtimeID]
 	port := *before.Containers[0].NetworkBindings[0].HostPort
+	eventually(t, "it to listen", func() (bool, string) { body, err := get(port); return err == nil, body })
 
 	if err := s.terminate(); err != nil {
 		t.Fatal(err)
@@ -224,7 +223,8 @@ func TestRestart(t *testing.T) {
 	if _, err := get(port); err != nil {
 		t.Errorf("while gantry is stopped its task does not answer: %v", err)
 	}
-	eventually(t, "the crasher to end", func() (bool, string) { return len(s.pids(t)) == 1, "" })
+	end("end")
+	eventually(t, "the other one to end", func() (bool, string) { return len(s.pids(t)) == 1, "" })
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -238,11 +238,11 @@ func TestRestart(t *testing.T) {
 	if _, err := get(port); err != nil {
 		t.Errorf("after the restart: %v", err)
 	}
-	ended := s.stopped(t, "default", ends)
+	ended := ends.stopped()
 	if c := ended.Containers[0]; c.ExitCode == nil || *c.ExitCode != 7 || ended.StopCode != types.TaskStopCodeEssentialContainerExited {
 		t.Errorf("the one that ended meanwhile: %+v", ended)
 	}
-	if out, err := s.gantry("logs", id(ends)); err != nil || strings.Count(out, "crasher: exits 7") != 1 {
+	if out, err := s.gantry("logs", id(ends.arn)); err != nil || out != "it begins\nit ends\n" {
 		t.Errorf("its log: %v\n%s", err, out)
 	}
 

@@ -151,7 +151,16 @@ func TestTaskOfTwoContainers(t *testing.T) {
 	})
 	arn := s.run(t, definition)
 	s.aws(t, "ecs", "wait", "tasks-running", "--tasks", arn)
-	got := s.describe(t, arn)
+	// Health travels by another connection than states do.
+	var got task
+	eventually(t, "it to be HEALTHY", func() (bool, string) {
+		got = s.describe(t, arn)
+		return got.HealthStatus == "HEALTHY", fmt.Sprintf("%+v", got)
+	})
+	eventually(t, "the worker to mind its signals", func() (bool, string) {
+		out, err := s.gantry("logs", arn, "worker")
+		return strings.HasPrefix(out, "worker: line 1\n"), fmt.Sprint(out, err)
+	})
 	web := got.container("web")
 	if got.LastStatus != "RUNNING" || got.DesiredStatus != "RUNNING" || got.HealthStatus != "HEALTHY" || got.Connectivity != "CONNECTED" {
 		t.Errorf("task: %+v", got)

@@ -121,10 +121,10 @@ func TestTerraform(t *testing.T) {
 	running := func(definition, image string) {
 		t.Helper()
 		for service, count := range map[string]int32{"web": 2, "strategy": 2, "default": 1, "daemon": 1} {
-			if got := describeService(t, s.sdk(), name, service); got.RunningCount != count || !strings.HasSuffix(*got.TaskDefinition, definition) ||
-				len(got.Deployments) != 1 || got.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
+			if got := describeService(t, s.sdk(), name, service); got.RunningCount != count || !strings.HasSuffix(*got.TaskDefinition, definition) || len(got.Deployments) != 1 {
 				t.Fatalf("applied, and not steady with %s: %s", definition, showService(got))
 			}
+			s.completed(t, name, service)
 		}
 		if got, want := s.tally(t, name), " RUNNING 3, "+name+" RUNNING 4"; got != want {
 			t.Fatalf("tasks by provider: %s; want %s", got, want)

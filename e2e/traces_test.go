@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -140,7 +141,10 @@ func (s *server) processes(id string) (found []string, err error) {
 	return found, nil
 }
 
-type process struct{ command, groups string }
+type process struct {
+	command, groups string
+	started         uint64 // in ticks of the machine's clock
+}
 
 // running are the processes of this machine; those that have ended and were not
 // waited for are none.
@@ -151,15 +155,19 @@ func running() map[int]process {
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		command, err2 := os.ReadFile(dir + "/cmdline")
 		cgroup, err3 := os.ReadFile(dir + "/cgroup")
-		if err != nil || err2 != nil || err3 != nil || len(command) == 0 {
+		stat, err4 := os.ReadFile(dir + "/stat")
+		if err != nil || err2 != nil || err3 != nil || err4 != nil || len(command) == 0 {
 			continue
 		}
-		all[pid] = process{strings.ReplaceAll(strings.TrimRight(string(command), "\x00"), "\x00", " "), string(cgroup)}
+		const startTime = 22 - 3 // of the fields behind the name, which begin with the third
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		started, _ := strconv.ParseUint(fields[startTime], 10, 64)
+		all[pid] = process{strings.ReplaceAll(strings.TrimRight(string(command), "\x00"), "\x00", " "), string(cgroup), started}
 	}
 	return all
 }
 
-// pids are the processes of each container of this gantry, by runtime id.
+// pids are the processes of each container of this gantry, by runtime id, the oldest first.
 func (s *server) pids(t *testing.T) map[string][]int {
 	t.Helper()
 	id, err := s.id()
@@ -167,7 +175,8 @@ func (s *server) pids(t *testing.T) map[string][]int {
 		t.Fatal(err)
 	}
 	found := map[string][]int{}
-	for pid, p := range running() {
+	all := running()
+	for pid, p := range all {
 		for line := range strings.Lines(p.groups) {
 			_, group, ok := strings.Cut(strings.TrimSpace(line), "/gantry-"+id+"/")
 			if !ok {
@@ -179,8 +188,8 @@ func (s *server) pids(t *testing.T) map[string][]int {
 			}
 		}
 	}
-	for _, p := range found {
-		slices.Sort(p)
+	for _, p := range found { // numbers begin again at 1 after some 30,000
+		slices.SortFunc(p, func(a, b int) int { return cmp.Or(cmp.Compare(all[a].started, all[b].started), cmp.Compare(a, b)) })
 	}
 	return found
 }

@@ -22,6 +22,9 @@
 //	long=N            print one line of N bytes
 //	need=PATH         exit 1 unless the file is there: a health check
 //	sleep=1s          wait so long
+//	await=PATH        wait for a file to be there; prints nothing
+//	known             wait for the agent to tell that this container runs; prints nothing
+//	measured          wait for the agent to measure all of this task's containers once more; prints nothing
 //	ignore            from now on ignore SIGTERM
 //	wait              wait for SIGTERM
 //	exit=N            end with this code
@@ -30,6 +33,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -61,6 +65,13 @@ func main() {
 			d, err := time.ParseDuration(argument)
 			must(s, err)
 			time.Sleep(d)
+		case "await":
+			patiently(s, func() bool { _, err := os.Stat(argument); return err == nil })
+		case "known":
+			patiently(s, known)
+		case "measured":
+			began := time.Now()
+			patiently(s, func() bool { return measured(began) })
 		case "ignore":
 			signal.Ignore(syscall.SIGTERM)
 		case "wait":
@@ -108,13 +119,29 @@ func main() {
 // persist does a step until it succeeds and has something to tell: what it needs may
 // have to be made by another container first.
 func persist(verb, argument string) (text string, err error) {
+	wait(func() bool {
+		text, err = do(verb, argument)
+		return err == nil && text != ""
+	})
+	return text, err
+}
+
+// wait looks again and again until something is so; false if it took too long.
+func wait(is func() bool) bool {
 	const patience, pause = 5 * time.Minute, 50 * time.Millisecond
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
-		if text, err = do(verb, argument); err == nil && text != "" {
-			break
+	for end := time.Now().Add(patience); !is(); time.Sleep(pause) {
+		if time.Now().After(end) {
+			return false
 		}
 	}
-	return text, err
+	return true
+}
+
+// patiently is wait for what the steps behind it rely on.
+func patiently(step string, is func() bool) {
+	if !wait(is) {
+		must(step, errors.New("it took too long"))
+	}
 }
 
 func do(verb, argument string) (string, error) {

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reachWithin bounds everything that goes over the network.
-const reachWithin = 5 * time.Second
+// reachWithin bounds everything that goes over the network. On a busy machine an answer may take seconds.
+const reachWithin = 30 * time.Second
 
 func get(url string) (string, error) {
 	client := http.Client{Timeout: reachWithin}
@@ -29,6 +31,32 @@ func get(url string) (string, error) {
 		err = fmt.Errorf("status %s", res.Status)
 	}
 	return string(body), err
+}
+
+// known: the agent notes that a container runs a moment after it does.
+func known() bool {
+	var told struct{ KnownStatus string }
+	return ask("", &told) && told.KnownStatus == "RUNNING"
+}
+
+// measured: the agent measures containers now and then, one after the other.
+func measured(since time.Time) bool {
+	var all map[string]struct{ Read time.Time } // of a container without measurements it is zero
+	if !ask("/task/stats", &all) {
+		return false
+	}
+	for _, one := range all {
+		if one.Read.Before(since) {
+			return false
+		}
+	}
+	return len(all) > 0
+}
+
+// ask reads what the task metadata endpoint tells of this container, or of its task.
+func ask(path string, into any) bool {
+	text, err := get(os.Getenv("ECS_CONTAINER_METADATA_URI_V4") + path)
+	return err == nil && json.Unmarshal([]byte(text), into) == nil
 }
 
 // put sends what stands after the URL.

@@ -1,7 +1,7 @@
 // Web is a small HTTP server that tells which task it runs in.
 //
 // It answers / with the task's metadata and /healthz with 200, and prints a line
-// when it starts and one per request. Its environment says how it behaves:
+// once it listens and minds SIGTERM, and one per request. Its environment says how it behaves:
 //
 //	PORT               where it listens, by default 8080
 //	START_DELAY        how long it waits before it listens, for example 5s
@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -28,6 +29,9 @@ import (
 
 	"gantry/samples/setting"
 )
+
+// answerWithin bounds each request to others; a health check's own timeout is shorter.
+const answerWithin = 30 * time.Second
 
 func main() {
 	port := setting.Text("PORT", "8080")
@@ -70,11 +74,15 @@ func serve(port string) error {
 		}
 	})
 
-	server := &http.Server{Addr: ":" + port, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	listener, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.ListenAndServe() }()
+	go func() { failed <- server.Serve(listener) }()
 	fmt.Printf("web: listens on port %s\n", port)
 	select {
 	case err := <-failed:
@@ -94,7 +102,7 @@ func whoami(ctx context.Context) map[string]any {
 	if uri == "" {
 		return answer
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	task, err := get(ctx, uri+"/task")
 	if err != nil {
@@ -126,7 +134,7 @@ func get(ctx context.Context, url string) (json.RawMessage, error) {
 }
 
 func check(port string) int {
-	client := http.Client{Timeout: 2 * time.Second}
+	client := http.Client{Timeout: answerWithin}
 	res, err := client.Get("http://127.0.0.1:" + port + "/healthz")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "web check:", err)
