@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	if code != 0 && shared.s != nil {
+		fmt.Fprintf(os.Stderr, "e2e: the log of the server that tests share ends:\n%s\n", shared.s.logTail())
+	}
 	if err := stopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: clean up:", err)
 		code = max(code, 1)

@@ -75,8 +75,18 @@ func (r *Runtime) endShimIn(ctx context.Context, dir string, id ContainerID) err
 		return err
 	}
 	socket := strings.TrimPrefix(string(address), "unix://")
+	if err := r.endShimAt(ctx, socket, dir, id); err != nil {
+		return err
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) { // one that was killed leaves it
+		return err
+	}
+	return nil
+}
+
+func (r *Runtime) endShimAt(ctx context.Context, socket, dir string, id ContainerID) error {
 	dropped := inTime(ctx, func(ctx context.Context) error { return dropContainer(ctx, socket, id) })
-	err = inTime(ctx, func(ctx context.Context) error { return errors.Join(endShim(ctx, socket), shimGone(ctx, socket)) })
+	err := inTime(ctx, func(ctx context.Context) error { return errors.Join(endShim(ctx, socket), shimGone(ctx, socket)) })
 	if ctx.Err() != nil {
 		return errors.Join(dropped, err)
 	}

@@ -124,6 +124,9 @@ func (p *shimPool) pop() *shim {
 		p.spares = p.spares[1:]
 		select {
 		case <-s.ended: // somebody killed it
+			if err := s.end(context.Background()); err != nil {
+				p.log(fmt.Errorf("clear a spare shim away that was killed: %w", err))
+			}
 		default:
 			return s
 		}
@@ -157,7 +160,7 @@ func (p *shimPool) start() (*shim, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	for file, text := range map[string]string{"log": "", "address": s.address()} {
+	for file, text := range map[string]string{shimLog: "", "address": s.address()} {
 		if err := os.WriteFile(filepath.Join(s.dir, file), []byte(text), 0o600); err != nil {
 			return nil, err
 		}

@@ -2,8 +2,10 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -109,5 +111,64 @@ func TestShimAnswersLate(t *testing.T) {
 	c, err = again.Inspect(ctx, s.ID)
 	if err != nil || c.State != Running || c.PID != started.PID {
 		t.Errorf("held up at the start: %+v, %v", c, err)
+	}
+}
+
+// TestKilledSpareShim: a container gets another, and nothing is left of it.
+func TestKilledSpareShim(t *testing.T) {
+	r, ctx := open(t)
+	var spare []*shim
+	eventually(t, ctx, "spare shims", func() bool {
+		r.shims.mu.Lock()
+		defer r.shims.mu.Unlock()
+		spare = slices.Clone(r.shims.spares)
+		return len(spare) == spareShims
+	})
+	for _, s := range spare {
+		pid, err := strconv.Atoi(read(t, filepath.Join(s.dir, shimPID)))
+		must(t, err)
+		must(t, unix.Kill(pid, unix.SIGKILL))
+		<-s.ended
+	}
+	s := spec(t, "exit", "0")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	must(t, r.Delete(ctx, s.ID))
+	for _, s := range spare {
+		for _, path := range []string{s.dir, s.socket} {
+			if _, err := os.Stat(path); !os.IsNotExist(err) {
+				t.Errorf("left of a spare shim that was killed: %s, %v", path, err)
+			}
+		}
+	}
+}
+
+// TestShimEndsInAStart: the reason says that it was the shim, and what that printed last.
+func TestShimEndsInAStart(t *testing.T) {
+	r, ctx := open(t)
+	s := spec(t, "wait")
+	_, err := r.Create(ctx, s)
+	must(t, err)
+	dir := filepath.Join(r.stateDir(s.ID), shimDir)
+	pid, err := strconv.Atoi(read(t, filepath.Join(dir, shimPID)))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, shimLog), []byte("panic: out of luck\n\ngoroutine 1 [running]:\n"), 0))
+	must(t, unix.Kill(pid, unix.SIGSTOP))
+	time.AfterFunc(500*time.Millisecond, func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	_, err = r.Start(ctx, s.ID)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Reason() != "CannotStartContainerError: its shim ended: ttrpc: closed (panic: out of luck)" {
+		t.Errorf("its shim ended while it was asked to start the container: %v", err)
+	}
+	must(t, r.Delete(ctx, s.ID))
+}
+
+func TestLastWords(t *testing.T) {
+	for printed, want := range map[string]string{
+		"": "", "one\ntwo\n": "two", "one\npanic: x\n\ngoroutine 1 [running]:\nmain.main()\n": "panic: x",
+		"fatal error: concurrent map writes\n\ngoroutine 7": "fatal error: concurrent map writes",
+	} {
+		if got := lastWords(printed); got != want {
+			t.Errorf("of %q the last words are %q, want %q", printed, got, want)
+		}
 	}
 }
