@@ -92,11 +92,11 @@ func TestReopen(t *testing.T) {
 // TestKilled: whatever was acknowledged before a kill -9 is there afterwards, and
 // no update is there in part.
 func TestKilled(t *testing.T) {
-	dir := t.TempDir() + "/etcd"
 	if os.Getenv("STORE_TEST_WRITER") != "" {
 		writeUntilKilled(t, os.Getenv("STORE_TEST_WRITER"))
 		return
 	}
+	dir := t.TempDir() + "/etcd"
 	rounds := 5
 	if testing.Short() {
 		rounds = 2
