@@ -1,19 +1,25 @@
 package runtime
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/ttrpc"
 )
 
-// shimLog is the file in a shim's directory to which it prints, also when it crashes.
-const shimLog = "log"
+const (
+	// shimLog is the file in a shim's directory to which it prints, also when it crashes.
+	shimLog = "log"
+	// shimEnding begins the line that is added to it once the shim has ended.
+	shimEnding = "its process ended: "
+	// shimEndingWithin bounds how long that takes.
+	shimEndingWithin = 2 * time.Second
+)
 
 // An endedShim says that a container's shim ended while it was asked for something.
 type endedShim struct {
@@ -31,16 +37,34 @@ func (e *endedShim) Error() string {
 func (e *endedShim) Unwrap() error { return e.err }
 
 // shimEnded explains an error of a container's shim that is nothing but its end, and logs all that the shim printed.
-func (r *Runtime) shimEnded(id ContainerID, err error) error {
+func (r *Runtime) shimEnded(ctx context.Context, id ContainerID, err error) error {
 	if err == nil || !strings.HasSuffix(err.Error(), ttrpc.ErrClosed.Error()) {
 		return err
 	}
-	printed, read := os.ReadFile(filepath.Join(r.stateDir(id), shimDir, shimLog))
-	if read != nil && !errors.Is(read, fs.ErrNotExist) {
-		r.log.Warn("what a container's shim printed cannot be read", "container", id, "error", read)
+	printed := r.printedByShim(ctx, id)
+	r.log.Error("a container's shim ended by itself", "container", id, "printed", printed)
+	return &endedShim{lastWords(printed), err}
+}
+
+// printedByShim is what a container's shim printed, and how it ended if it was this process that started it.
+func (r *Runtime) printedByShim(ctx context.Context, id ContainerID) (printed string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shimEndingWithin)
+	defer cancel()
+	for pause := shimLook; ; pause *= 2 {
+		text, err := os.ReadFile(filepath.Join(r.stateDir(id), shimDir, shimLog))
+		if err != nil {
+			return printed
+		}
+		printed = string(text)
+		if strings.Contains(printed, shimEnding) {
+			return printed
+		}
+		select {
+		case <-ctx.Done():
+			return printed
+		case <-time.After(pause):
+		}
 	}
-	r.log.Error("a container's shim ended by itself", "container", id, "printed", string(printed))
-	return &endedShim{lastWords(string(printed)), err}
 }
 
 // lastWords is the line that says why a program crashed, or else the last one.

@@ -42,7 +42,7 @@ type shimPool struct {
 
 // A shim is one that we started. Its directory holds its address and its log.
 type shim struct {
-	dir, socket string
+	dir, socket string        // dir changes under its pool's mu
 	ended       chan struct{} // closed once the process is gone
 }
 
@@ -109,11 +109,35 @@ func (p *shimPool) take(dir string) (*shim, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
 		return nil, errors.Join(err, s.end(context.Background()))
 	}
-	if err := os.Rename(s.dir, dir); err != nil {
+	if err := p.move(s, dir); err != nil {
 		return nil, errors.Join(err, s.end(context.Background()))
 	}
-	s.dir = dir
 	return s, nil
+}
+
+func (p *shimPool) move(s *shim, dir string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := os.Rename(s.dir, dir); err != nil {
+		return err
+	}
+	s.dir = dir
+	return nil
+}
+
+// noteEnd adds to what a shim printed how it ended, where there still is such a file.
+func (p *shimPool) noteEnd(s *shim, how *os.ProcessState) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f, err := os.OpenFile(filepath.Join(s.dir, shimLog), os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s%s\n", shimEnding, how)
+	return errors.Join(err, f.Close())
 }
 
 func (p *shimPool) pop() *shim {
@@ -176,8 +200,13 @@ func (p *shimPool) start() (*shim, error) {
 		return nil, err
 	}
 	defer descriptor.Close()
+	printed, err := os.OpenFile(filepath.Join(s.dir, shimLog), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer printed.Close()
 	cmd := exec.Command(p.program, "-namespace", namespace, "-id", name, "-address", p.parent)
-	cmd.Dir, cmd.ExtraFiles = s.dir, []*os.File{descriptor}
+	cmd.Dir, cmd.ExtraFiles, cmd.Stderr = s.dir, []*os.File{descriptor}, printed
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=2", "TTRPC_ADDRESS="+p.parent+".ttrpc", "GRPC_ADDRESS="+p.parent, "NAMESPACE="+namespace)
 	// A group of its own: it outlives gantry, and what is typed at gantry's
 	// terminal is not for it.
@@ -187,6 +216,9 @@ func (p *shimPool) start() (*shim, error) {
 	}
 	go func() {
 		_ = cmd.Wait() // its end is told by its container's
+		if err := p.noteEnd(s, cmd.ProcessState); err != nil {
+			p.log(fmt.Errorf("note how a shim ended: %w", err))
+		}
 		close(s.ended)
 	}()
 	pid := cmd.Process.Pid

@@ -143,23 +143,25 @@ func TestKilledSpareShim(t *testing.T) {
 	}
 }
 
-// TestShimEndsInAStart: the reason says that it was the shim, and what that printed last.
+// TestShimEndsInAStart: the reason says that it was the shim, and how it ended or why it crashed.
 func TestShimEndsInAStart(t *testing.T) {
 	r, ctx := open(t)
-	s := spec(t, "wait")
-	_, err := r.Create(ctx, s)
-	must(t, err)
-	dir := filepath.Join(r.stateDir(s.ID), shimDir)
-	pid, err := strconv.Atoi(read(t, filepath.Join(dir, shimPID)))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, shimLog), []byte("panic: out of luck\n\ngoroutine 1 [running]:\n"), 0))
-	must(t, unix.Kill(pid, unix.SIGSTOP))
-	time.AfterFunc(500*time.Millisecond, func() { _ = unix.Kill(pid, unix.SIGKILL) })
-	_, err = r.Start(ctx, s.ID)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Reason() != "CannotStartContainerError: its shim ended: ttrpc: closed (panic: out of luck)" {
-		t.Errorf("its shim ended while it was asked to start the container: %v", err)
+	for printed, want := range map[string]string{"": "its process ended: signal: killed", "panic: out of luck\n\ngoroutine 1 [running]:\n": "panic: out of luck"} {
+		s := spec(t, "wait")
+		_, err := r.Create(ctx, s)
+		must(t, err)
+		dir := filepath.Join(r.stateDir(s.ID), shimDir)
+		pid, err := strconv.Atoi(read(t, filepath.Join(dir, shimPID)))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, shimLog), []byte(printed), 0))
+		must(t, unix.Kill(pid, unix.SIGSTOP))
+		time.AfterFunc(500*time.Millisecond, func() { _ = unix.Kill(pid, unix.SIGKILL) })
+		_, err = r.Start(ctx, s.ID)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Reason() != "CannotStartContainerError: its shim ended: ttrpc: closed ("+want+")" {
+			t.Errorf("its shim ended while it was asked to start the container: %v", err)
+		}
+		must(t, r.Delete(ctx, s.ID))
 	}
-	must(t, r.Delete(ctx, s.ID))
 }
 
 func TestLastWords(t *testing.T) {

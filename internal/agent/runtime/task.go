@@ -63,7 +63,7 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 	made, err := r.client.TaskService().Create(ctx, request)
 	if err != nil {
 		// containerd ends it only if it came to know of it.
-		return 0, errors.Join(r.shimEnded(l.id, plain(err)), shim.end(context.WithoutCancel(ctx)))
+		return 0, errors.Join(r.shimEnded(ctx, l.id, plain(err)), shim.end(context.WithoutCancel(ctx)))
 	}
 	return int(made.Pid), nil
 }
@@ -144,7 +144,7 @@ func (r *Runtime) Start(ctx context.Context, id ContainerID) (Container, error) 
 		return Container{}, failed(CannotStart, err, "start container %s", id)
 	}
 	if _, err := r.client.TaskService().Start(ctx, &tasksapi.StartRequest{ContainerID: string(id)}); err != nil {
-		return Container{}, failed(CannotStart, r.shimEnded(id, plain(err)), "start container %s", id)
+		return Container{}, failed(CannotStart, r.shimEnded(ctx, id, plain(err)), "start container %s", id)
 	}
 	c, err := r.Inspect(ctx, id)
 	if err != nil {
