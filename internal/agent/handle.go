@@ -140,7 +140,9 @@ func (s *session) payload(ctx context.Context, m *acsapi.PayloadMessage) error {
 	bad, err := s.agent.engine.Accept(ctx, m.Tasks)
 	if err != nil {
 		// Not acknowledged, so that it comes again; what is running is not disturbed.
-		s.agent.log.Error("a payload could not be recorded", "message", m.MessageID, "err", err)
+		if ctx.Err() == nil { // an agent that is stopped takes no more
+			s.agent.log.Error("a payload could not be recorded", "message", m.MessageID, "err", err)
+		}
 		return nil
 	}
 	s.agent.roles.keep(s.agent.needsRole)
