@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -24,6 +26,7 @@ const (
 // An endedShim says that a container's shim ended while it was asked for something.
 type endedShim struct {
 	words string // what the shim printed last; empty if nothing
+	met   bool   // containerd had reached it
 	err   error
 }
 
@@ -38,12 +41,16 @@ func (e *endedShim) Unwrap() error { return e.err }
 
 // shimEnded explains an error of a container's shim that is nothing but its end, and logs all that the shim printed.
 func (r *Runtime) shimEnded(ctx context.Context, id ContainerID, err error) error {
-	if err == nil || !strings.HasSuffix(err.Error(), ttrpc.ErrClosed.Error()) {
+	if err == nil {
+		return nil
+	}
+	met, never := strings.HasSuffix(err.Error(), ttrpc.ErrClosed.Error()), nobodyListens(err)
+	if !met && !never {
 		return err
 	}
 	printed := r.printedByShim(ctx, id)
 	r.log.Error("a container's shim ended by itself", "container", id, "printed", printed)
-	return &endedShim{lastWords(printed), err}
+	return &endedShim{lastWords(printed), met, err}
 }
 
 // printedByShim is what a container's shim printed, and how it ended if it was this process that started it.
@@ -65,6 +72,19 @@ func (r *Runtime) printedByShim(ctx context.Context, id ContainerID) (printed st
 		case <-time.After(pause):
 		}
 	}
+}
+
+// nobodyListens reports whether an error is that a shim's socket could not be connected to, which its text alone tells.
+func nobodyListens(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "failed to create TTRPC connection: dial unix ") &&
+		(strings.HasSuffix(text, "connect: "+unix.ENOENT.Error()) || strings.HasSuffix(text, "connect: "+unix.ECONNREFUSED.Error()))
+}
+
+// shimNeverMet reports whether a shim had ended before containerd reached it, so that nothing was done with it.
+func shimNeverMet(err error) bool {
+	ended, ok := errors.AsType[*endedShim](err)
+	return ok && !ended.met
 }
 
 // lastWords is the line that says why a program crashed, or else the last one.

@@ -143,6 +143,39 @@ func TestKilledSpareShim(t *testing.T) {
 	}
 }
 
+// TestSpareShimEndsUnnoticed: a container gets another where the one that it was to have is gone, whether its socket is
+// left or not, and nobody has noticed yet.
+func TestSpareShimEndsUnnoticed(t *testing.T) {
+	for _, socket := range []string{"left", "gone"} {
+		t.Run(socket, func(t *testing.T) {
+			r, ctx := open(t)
+			eventually(t, ctx, "a spare shim", func() bool {
+				r.shims.mu.Lock()
+				defer r.shims.mu.Unlock()
+				return len(r.shims.spares) > 0
+			})
+			r.shims.mu.Lock()
+			spare := r.shims.spares[0]
+			r.shims.mu.Unlock()
+			pid, err := strconv.Atoi(read(t, filepath.Join(spare.dir, shimPID)))
+			must(t, err)
+			must(t, unix.Kill(pid, unix.SIGKILL))
+			<-spare.ended
+			r.shims.mu.Lock()
+			spare.ended = make(chan struct{}) // not noticed
+			time.AfterFunc(time.Second, func() { close(spare.ended) })
+			if socket == "gone" {
+				must(t, os.Remove(spare.socket))
+			}
+			r.shims.mu.Unlock()
+			s := spec(t, "exit", "0")
+			_, err = r.Create(ctx, s)
+			must(t, err)
+			must(t, r.Delete(ctx, s.ID))
+		})
+	}
+}
+
 // TestShimEndsInAStart: the reason says that it was the shim, and how it ended or why it crashed.
 func TestShimEndsInAStart(t *testing.T) {
 	r, ctx := open(t)

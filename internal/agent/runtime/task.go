@@ -55,7 +55,17 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 			request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 		}
 	}
-	shim, err := r.shims.take(filepath.Join(r.stateDir(l.id), shimDir))
+	pid, err = r.createBy(ctx, l.id, request)
+	if shimNeverMet(err) {
+		r.log.Warn("a container gets another shim", "container", l.id, "error", err)
+		pid, err = r.createBy(ctx, l.id, request)
+	}
+	return pid, err
+}
+
+// createBy has a shim of its own set a container's process up.
+func (r *Runtime) createBy(ctx context.Context, id ContainerID, request *tasksapi.CreateTaskRequest) (pid int, err error) {
+	shim, err := r.shims.take(filepath.Join(r.stateDir(id), shimDir))
 	if err != nil {
 		return 0, err
 	}
@@ -63,7 +73,7 @@ func (r *Runtime) createTask(ctx context.Context, l launch) (pid int, err error)
 	made, err := r.client.TaskService().Create(ctx, request)
 	if err != nil {
 		// containerd ends it only if it came to know of it.
-		return 0, errors.Join(r.shimEnded(ctx, l.id, plain(err)), shim.end(context.WithoutCancel(ctx)))
+		return 0, errors.Join(r.shimEnded(ctx, id, plain(err)), shim.end(context.WithoutCancel(ctx)))
 	}
 	return int(made.Pid), nil
 }
