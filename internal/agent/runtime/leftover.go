@@ -85,10 +85,9 @@ func (r *Runtime) endShimIn(ctx context.Context, dir string, id ContainerID) err
 }
 
 func (r *Runtime) endShimAt(ctx context.Context, socket, dir string, id ContainerID) error {
-	dropped := inTime(ctx, func(ctx context.Context) error { return dropContainer(ctx, socket, id) })
-	err := inTime(ctx, func(ctx context.Context) error { return errors.Join(endShim(ctx, socket), shimGone(ctx, socket)) })
+	err := inTime(ctx, func(ctx context.Context) error { return urgeShim(ctx, socket, id) })
 	if ctx.Err() != nil {
-		return errors.Join(dropped, err)
+		return err
 	}
 	if state := r.dropState(ctx, id); err == nil || state != nil {
 		return state
@@ -98,6 +97,24 @@ func (r *Runtime) endShimAt(ctx context.Context, socket, dir string, id Containe
 		return err
 	}
 	return inTime(ctx, func(ctx context.Context) error { return shimGone(ctx, socket) })
+}
+
+// urgeShim has a shim drop its container and end, until nobody listens on its socket. It stays
+// while it has a container, and may be in the middle of making one.
+func urgeShim(ctx context.Context, socket string, id ContainerID) error {
+	for pause := shimLook; ; pause *= 2 {
+		err := errors.Join(dropContainer(ctx, socket, id), endShim(ctx, socket))
+		conn, dialed := dialShim(socket)
+		if conn == nil {
+			return dialed
+		}
+		conn.Close()
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("shim %s does not end", socket), err)
+		case <-time.After(pause):
+		}
+	}
 }
 
 // inTime gives a shim a while for what is usually done at once: a busy machine may be slow.

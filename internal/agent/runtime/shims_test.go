@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,6 +205,32 @@ func TestLastWords(t *testing.T) {
 	} {
 		if got := lastWords(printed); got != want {
 			t.Errorf("of %q the last words are %q, want %q", printed, got, want)
+		}
+	}
+}
+
+// TestCreateThatIsCutShort: whenever gantry is stopped while it makes a container, neither a shim nor a process is left.
+func TestCreateThatIsCutShort(t *testing.T) {
+	r, ctx := open(t)
+	for i := range 20 {
+		after := time.Duration(i) * 6 * time.Millisecond
+		s := spec(t, "wait")
+		cut, cancel := context.WithTimeout(ctx, after)
+		_, err := r.Create(cut, s)
+		cancel()
+		if err == nil {
+			must(t, r.Delete(ctx, s.ID))
+		}
+		if _, err := os.Stat(r.stateDir(s.ID)); !os.IsNotExist(err) {
+			t.Errorf("cut short after %v: its state is left: %v", after, err)
+		}
+	}
+	left, err := filepath.Glob("/proc/[0-9]*")
+	must(t, err)
+	for _, dir := range left {
+		if cwd, err := os.Readlink(filepath.Join(dir, "cwd")); err == nil && strings.HasPrefix(cwd, r.config.RunDir) && strings.HasSuffix(cwd, " (deleted)") {
+			command, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+			t.Errorf("process %s is left, in %s: %q", filepath.Base(dir), cwd, command)
 		}
 	}
 }

@@ -72,8 +72,10 @@ func (r *Runtime) createBy(ctx context.Context, id ContainerID, request *tasksap
 	request.TaskApiAddress, request.TaskApiVersion = "ttrpc+"+shim.address(), shimVersion
 	made, err := r.client.TaskService().Create(ctx, request)
 	if err != nil {
-		// containerd ends it only if it came to know of it.
-		return 0, errors.Join(r.shimEnded(ctx, id, plain(err)), shim.end(context.WithoutCancel(ctx)))
+		// containerd ends it only if it came to know of it, and it may have gone on making what
+		// nobody waits for any more.
+		why := r.shimEnded(ctx, id, plain(err))
+		return 0, errors.Join(why, r.endShimsIn(context.WithoutCancel(ctx), []string{shim.dir}))
 	}
 	return int(made.Pid), nil
 }
