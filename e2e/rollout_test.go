@@ -201,9 +201,9 @@ func TestOldTasksAreKept(t *testing.T) {
 	replaced("while the deployment fails")
 	f.ended(types.ServiceDeploymentStatusStopped)
 	replaced("after it has failed")
-	if sv := f.look(); sv.RunningCount != 3 || sv.Deployments[0].RolloutState != types.DeploymentRolloutStateFailed || sv.Deployments[1].RunningCount != 3 {
-		t.Errorf("afterwards: %s", showService(sv))
-	}
+	f.until("three that run, of the old revision", func(sv types.Service) bool { // the one that was stopped counts until it has ended
+		return sv.RunningCount == 3 && sv.Deployments[0].RolloutState == types.DeploymentRolloutStateFailed && sv.Deployments[1].RunningCount == 3
+	})
 }
 
 // TestPauseHook: a blue/green deployment has both revisions whole and waits until it is
