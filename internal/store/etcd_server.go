@@ -10,12 +10,16 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
 	"go.uber.org/zap"
@@ -31,7 +35,9 @@ type member struct {
 	fatal chan error
 	// stopping silences its log.
 	stopping atomic.Bool
-	quota    int64
+	// watches is held for reading by each that is served.
+	watches sync.RWMutex
+	quota   int64
 }
 
 const (
@@ -188,7 +194,30 @@ func (m *member) start(ctx context.Context, cfg *embed.Config) (*embed.Etcd, err
 	}
 }
 
-func (m *member) client() *clientv3.Client { return v3client.New(m.etcd.Server) }
+// client is one for this etcd, which has to be closed before stop.
+func (m *member) client() *clientv3.Client {
+	c := v3client.New(m.etcd.Server)
+	served := &watchServer{v3rpc.NewWatchServer(m.etcd.Server), &m.watches}
+	c.Watcher = clientv3.NewWatchFromWatchClient(adapter.WatchServerToWatchClient(served), c)
+	return c
+}
+
+// A watchServer serves watches, none while etcd closes: closing a client does not wait for its
+// own, and what is still served then reads from a database that is not there any more.
+type watchServer struct {
+	etcdserverpb.WatchServer
+	serving *sync.RWMutex
+}
+
+// Watch serves one stream of a client, until that ends it.
+func (s *watchServer) Watch(stream etcdserverpb.Watch_WatchServer) error {
+	s.serving.RLock()
+	defer s.serving.RUnlock()
+	if err := stream.Context().Err(); err != nil {
+		return err
+	}
+	return s.WatchServer.Watch(stream)
+}
 
 // stop ends etcd. It does not wait for ever: an etcd that has given up may be stuck.
 func (m *member) stop() error {
@@ -196,6 +225,8 @@ func (m *member) stop() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		m.watches.Lock()
+		defer m.watches.Unlock()
 		m.etcd.Close()
 	}()
 	select {
