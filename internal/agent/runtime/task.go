@@ -341,8 +341,11 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	tasks, id := r.client.TaskService(), ContainerID(entry.ID)
 	got, err := tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: entry.ID})
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
-		// A gantry that was killed may have given it a shim that never got the process.
-		return r.endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir), id)
+		// A gantry that was killed may have given it a shim that never got the process. One that
+		// was killed itself leaves the container's root file system mounted, until containerd
+		// finds the time.
+		return errors.Join(r.endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir), id),
+			mount.UnmountRecursive(filepath.Join(r.bundle(entry.ID), "rootfs"), 0))
 	}
 	if err != nil {
 		return plain(err)
