@@ -59,16 +59,11 @@ func (c collecting) run(ctx context.Context) error {
 // collect is for this machine. Containers of clusters that it belongs to are their
 // agents' to remove.
 func (h *host) collect(ctx context.Context, now time.Time) (runtime.Collected, error) {
-	all, err := h.runtime.List(ctx)
-	if err != nil {
-		return runtime.Collected{}, err
-	}
-	use := runtime.InUse{Containers: map[runtime.ContainerID]bool{}, Images: h.wanted()}
-	h.mu.Lock()
-	for _, c := range all {
-		use.Containers[c.ID] = h.members[gantry.ClusterName(c.Labels[clusterLabel])] != nil
-	}
-	h.mu.Unlock()
+	use := runtime.InUse{Images: h.wanted(), Needs: func(c runtime.Container) bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.members[gantry.ClusterName(c.Labels[clusterLabel])] != nil
+	}}
 	return h.runtime.Collect(ctx, now, use)
 }
 

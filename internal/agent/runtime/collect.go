@@ -11,8 +11,9 @@ import (
 
 // InUse is what the agent needs and a collection must leave alone.
 type InUse struct {
-	// Containers of tasks that the agent still knows, ended or not.
-	Containers map[ContainerID]bool
+	// Needs says whether a container is of a task that the agent still knows, ended or not.
+	// It is asked about each as it is found: one that is being made looks as if it were lost.
+	Needs func(Container) bool
 	// Images of tasks that are about to make containers, as the task
 	// definitions name them.
 	Images []string
@@ -75,7 +76,7 @@ func (r *Runtime) idle(ctx context.Context, use InUse) ([]idleContainer, []idleI
 		if named, err := normalize(c.Image); err == nil {
 			needed[named.String()] = true
 		}
-		if use.Containers[c.ID] || c.State != Stopped && c.State != Lost {
+		if use.Needs(c) || c.State != Stopped && c.State != Lost {
 			continue
 		}
 		ended := c.CreatedAt
@@ -109,7 +110,8 @@ func (r *Runtime) Disk() (Disk, error) {
 	if err := unix.Statfs(r.config.Dir, &s); err != nil {
 		return Disk{}, fmt.Errorf("measure the disk under %s: %w", r.config.Dir, err)
 	}
-	return Disk{Total: s.Blocks * uint64(s.Bsize), Free: s.Bavail * uint64(s.Bsize)}, nil
+	// What is kept back for others is not ours to fill.
+	return Disk{Total: (s.Blocks - s.Bfree + s.Bavail) * uint64(s.Bsize), Free: s.Bavail * uint64(s.Bsize)}, nil
 }
 
 // minFree is how much must be free for new work: a small image and the logs of

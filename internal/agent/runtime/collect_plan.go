@@ -21,7 +21,8 @@ const (
 	pressureUsed = 0.85
 )
 
-// A Disk is the file system under the data directory, in bytes.
+// A Disk is the file system under the data directory, in bytes: what there is for gantry
+// and what is used, and how much of it is free.
 type Disk struct {
 	Total, Free uint64
 }

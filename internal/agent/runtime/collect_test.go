@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 )
 
@@ -83,9 +85,9 @@ func TestCollect(t *testing.T) {
 		_, err = r.Wait(ctx, s.ID)
 		must(t, err)
 	}
-	use := InUse{Containers: map[ContainerID]bool{kept.ID: true}}
+	use := InUse{Needs: func(c Container) bool { return c.ID == kept.ID }}
 	later := time.Now().Add(24 * time.Hour)
-	got, err := r.Collect(ctx, later, InUse{Containers: use.Containers, Images: []string{ref}})
+	got, err := r.Collect(ctx, later, InUse{Needs: use.Needs, Images: []string{ref}})
 	must(t, err)
 	if diff := cmp.Diff(Collected{Containers: []ContainerID{gone.ID}}, got); diff != "" {
 		t.Error(diff)
@@ -103,6 +105,34 @@ func TestCollect(t *testing.T) {
 	_, err = r.Load(ctx, bytes.NewReader(saveTar(t, "again:1", probeImage(t, nil))))
 	must(t, err)
 	run(t, r, ctx, spec(t))
+}
+
+// A collection on a disk that fills up leaves a container alone that is being made meanwhile, which looks as if it were lost.
+func TestCollectLeavesWhatIsBeingMade(t *testing.T) {
+	r, ctx := open(t)
+	collecting, stop := context.WithCancel(ctx)
+	var collector errgroup.Group
+	collector.Go(func() error {
+		needed := InUse{Needs: func(c Container) bool { return c.Task == testTask }}
+		for collecting.Err() == nil {
+			got, err := r.Collect(collecting, time.Now().Add(24*time.Hour), needed)
+			if err != nil && collecting.Err() == nil {
+				return err
+			}
+			if len(got.Containers) > 0 {
+				return fmt.Errorf("it removed %v", got.Containers)
+			}
+		}
+		return nil
+	})
+	for range 5 {
+		s := spec(t, "exit", "0")
+		_, err := r.Create(ctx, s)
+		must(t, err)
+		must(t, r.Delete(ctx, s.ID))
+	}
+	stop()
+	must(t, collector.Wait())
 }
 
 // The control files of both versions, from a tree that looks like the kernel's.

@@ -54,7 +54,7 @@ func TestLoadedByDigest(t *testing.T) {
 		t.Errorf("when the tag has moved: %v", got)
 	}
 	later := time.Now().Add(24 * time.Hour)
-	_, err = r.Collect(ctx, later, InUse{Containers: map[ContainerID]bool{s.ID: true}})
+	_, err = r.Collect(ctx, later, InUse{Needs: func(c Container) bool { return c.ID == s.ID }})
 	must(t, err)
 	if got, err := pull(exact); err != nil || got.Digest != first.Digest {
 		t.Errorf("by its digest: %+v %v", got, err)
@@ -69,7 +69,7 @@ func TestLoadedByDigest(t *testing.T) {
 	}
 	// Nobody uses it for a day: it is gone, and whoever asks hears why.
 	must(t, r.Delete(ctx, s.ID))
-	_, err = r.Collect(ctx, later, InUse{})
+	_, err = r.Collect(ctx, later, InUse{Needs: func(Container) bool { return false }})
 	must(t, err)
 	if _, err := pull(exact); !strings.HasPrefix(reason(err), "CannotPullContainerError: manifest for "+exact+" not found: team/web:1 was loaded anew since, as "+second.Digest) {
 		t.Errorf("when it is gone: %v", reason(err))
