@@ -53,12 +53,13 @@ func (f *fleet) create(t *testing.T, name string, change func(*ecs.CreateService
 	must(t, f.sdk().CreateService, in)
 }
 
-// untilNoted waits until a container has ended and its shim has noted when, while no gantry looks.
+// untilNoted waits until a container has ended and its shim has noted when, or its agent has and took the container away.
 func untilNoted(t *testing.T, c types.Container) {
 	t.Helper()
 	eventually(t, "the end of container "+*c.RuntimeId+" to be noted", func() (bool, string) {
 		notes, err := filepath.Glob("/run/gantry/*/containers/" + *c.RuntimeId + "/shim/exit.json")
-		return len(notes) > 0, fmt.Sprint(err)
+		left, err2 := filepath.Glob("/run/gantry/*/containers/" + *c.RuntimeId)
+		return len(notes) > 0 || len(left) == 0, fmt.Sprint(err, err2)
 	})
 }
 
@@ -145,11 +146,7 @@ func TestServerAwayWhileATaskEnds(t *testing.T) {
 	j.saying("probe", "list=/tmp")
 	f.kill()
 	end("end")
-	// Its agent runs on and takes the container away, so that what the shim noted is there for a moment only.
-	eventually(t, "the container to end", func() (bool, string) {
-		left := f.machines[0].pids(t)[*probe.RuntimeId]
-		return len(left) == 0, fmt.Sprint(left)
-	})
+	untilNoted(t, probe)
 	back := time.Now()
 	if err := f.start(); err != nil {
 		t.Fatal(err)
