@@ -189,8 +189,17 @@ func TestShimEndsInAStart(t *testing.T) {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(dir, shimLog), []byte(printed), 0))
 		must(t, unix.Kill(pid, unix.SIGSTOP))
-		time.AfterFunc(500*time.Millisecond, func() { _ = unix.Kill(pid, unix.SIGKILL) })
+		killed := make(chan struct{})
+		go func() { // not before it is asked: containerd would have forgotten the container by then
+			defer close(killed)
+			for !r.wasStarted(s.ID) && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(100 * time.Millisecond) // the request follows at once
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}()
 		_, err = r.Start(ctx, s.ID)
+		<-killed
 		if e, ok := errors.AsType[*Error](err); !ok || e.Reason() != "CannotStartContainerError: its shim ended: ttrpc: closed ("+want+")" {
 			t.Errorf("its shim ended while it was asked to start the container: %v", err)
 		}

@@ -341,11 +341,17 @@ func (r *Runtime) deleteTask(ctx context.Context, entry containers.Container) er
 	tasks, id := r.client.TaskService(), ContainerID(entry.ID)
 	got, err := tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: entry.ID})
 	if errdefs.IsNotFound(errgrpc.ToNative(err)) {
-		// A gantry that was killed may have given it a shim that never got the process. One that
+		// A gantry that was killed may have given it a shim that never got the process. A shim that
 		// was killed itself leaves the container's root file system mounted, until containerd
 		// finds the time.
-		return errors.Join(r.endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir), id),
-			mount.UnmountRecursive(filepath.Join(r.bundle(entry.ID), "rootfs"), 0))
+		if err := r.endShimIn(ctx, filepath.Join(r.stateDir(id), shimDir), id); err != nil {
+			return err
+		}
+		err := mount.UnmountRecursive(filepath.Join(r.bundle(entry.ID), "rootfs"), 0)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // containerd found it
+		}
+		return err
 	}
 	if err != nil {
 		return plain(err)
